@@ -1,0 +1,117 @@
+// Package record is the shape of an actor's durable records: what a turn commits and what a wake reads.
+//
+// Both halves of the system speak it. The actor half (internal/host) decides which records exist and what their
+// values hold; the engine half (internal/store) keeps them as opaque ordered bytes inside one actor. A record is
+// addressed by a Key whose first byte is its Kind; keys of one actor sort by plain byte comparison. Values begin
+// with a version byte (see Seal and Open): a version that this program does not know is refused, never guessed (G8).
+//
+// Kinds below HotEnd are "hot": one read at wake brings them all (state, creation input, connections, schedules,
+// queue head). Everything else is read when asked for.
+package record
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Kind is the first byte of a record key. The numbers are durable: never reuse or reorder them.
+type Kind byte
+
+// The kinds in use. docs/storage.md lists each with its bytes.
+const (
+	KindState Kind = 0x01 // one record: the encoded state of the actor; its presence says "initialised"
+	KindInput Kind = 0x02 // one record: the creation input, one CBOR item; absent when none was given
+)
+
+// HotEnd is the first kind that a wake does not read.
+const HotEnd Kind = 0x40
+
+// Record is one key and its value. Neither slice may be changed by whoever receives it.
+type Record struct {
+	Key   []byte
+	Value []byte
+}
+
+// Span is a range of keys: From is included, To is not. An empty To means "to the last key of the actor".
+type Span struct {
+	From []byte
+	To   []byte
+}
+
+// Batch is what one turn changes: it becomes durable as a whole or not at all (G1). Ranges are deleted first, then
+// keys are deleted, then puts are written, whatever the order in which they were added.
+//
+// A Batch belongs to the store from the moment it is handed to Commit: its slices must not be changed afterwards.
+type Batch struct {
+	DeleteSpans []Span
+	Deletes     [][]byte
+	Puts        []Record
+}
+
+// Put adds a record to be written.
+func (b *Batch) Put(key, value []byte) { b.Puts = append(b.Puts, Record{Key: key, Value: value}) }
+
+// Delete adds a key to be removed. Removing a key that does not exist is not an error.
+func (b *Batch) Delete(key []byte) { b.Deletes = append(b.Deletes, key) }
+
+// DeleteSpan adds a range of keys to be removed.
+func (b *Batch) DeleteSpan(s Span) { b.DeleteSpans = append(b.DeleteSpans, s) }
+
+// Empty reports whether the batch changes nothing.
+func (b *Batch) Empty() bool {
+	return len(b.Puts) == 0 && len(b.Deletes) == 0 && len(b.DeleteSpans) == 0
+}
+
+// Size is the number of key and value bytes in the batch.
+func (b *Batch) Size() int {
+	n := 0
+	for _, s := range b.DeleteSpans {
+		n += len(s.From) + len(s.To)
+	}
+	for _, k := range b.Deletes {
+		n += len(k)
+	}
+	for _, p := range b.Puts {
+		n += len(p.Key) + len(p.Value)
+	}
+	return n
+}
+
+// Key builds a record key from its kind and the rest, which sorts within the kind.
+func Key(k Kind, rest ...byte) []byte {
+	return append([]byte{byte(k)}, rest...)
+}
+
+// Version is the format version that this program writes in front of every value.
+const Version = 1
+
+// VersionError says that a stored value was written by a program whose format this one does not know.
+type VersionError struct {
+	Kind    Kind
+	Version int // -1: the value is empty and has no version at all
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("record of kind 0x%02x has format version %d; this program knows version %d: run the newer program that wrote it", byte(e.Kind), e.Version, Version)
+}
+
+// Seal returns payload with the current version in front of it.
+func Seal(payload []byte) []byte {
+	return append(append(make([]byte, 0, len(payload)+1), Version), payload...)
+}
+
+// Open checks the version of a stored value and returns the payload behind it, sharing its memory.
+func Open(k Kind, value []byte) ([]byte, error) {
+	if len(value) == 0 {
+		return nil, &VersionError{Kind: k, Version: -1}
+	}
+	if value[0] != Version {
+		return nil, &VersionError{Kind: k, Version: int(value[0])}
+	}
+	return value[1:], nil
+}
+
+// Contains reports whether key lies in the span.
+func (s Span) Contains(key []byte) bool {
+	return bytes.Compare(key, s.From) >= 0 && (len(s.To) == 0 || bytes.Compare(key, s.To) < 0)
+}
