@@ -1,0 +1,6 @@
+//go:build race
+
+package invariants
+
+// Enabled reports whether costly checks run.
+const Enabled = true
