@@ -1,0 +1,274 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rivetgo/rivet/internal/wire/actorkey"
+	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/record"
+)
+
+type phase int
+
+const (
+	phaseLoading  phase = iota // Start runs; nobody else knows the actor
+	phaseStarted               // serves
+	phaseStopping              // draws to its end: calls that are under way finish, new ones are refused
+	phaseGone                  // stopped, or failed
+)
+
+// Actor is one life of one actor on this host. All exported methods may be called concurrently.
+type Actor struct {
+	spec    *Spec
+	env     *Env
+	owner   Owner
+	records Records
+	place   Placement
+	idText  string
+	named   fault.Actor // how errors name this actor
+
+	// alive ends when the actor's time is over: after an orderly stop, at the end of the grace period, on failure.
+	alive context.Context
+	cut   context.CancelFunc
+	// stopping is closed when the actor begins to stop.
+	stopping chan struct{}
+
+	slot    chan struct{} // the turn: whoever put the token in holds it
+	waiting atomic.Int32  // calls that wait for the turn
+
+	// Guarded by the turn.
+	state   State
+	encoded []byte // what the state is, or will be once the commits under way are durable
+	scratch []byte
+
+	gate  gate
+	conns connTable
+
+	mu            sync.Mutex // guards all below; never held while anything waits
+	phase         phase
+	refusal       *fault.Error // why calls on open connections are refused; nil: they are not
+	destroy       bool         // the stop under way became a destroy
+	calls         int          // see activity
+	keepAwake     int
+	waitUntil     int
+	disconnecting int
+	quiet         chan struct{} // closed when nothing is under way; nil unless a stop waits for it
+	lastActive    time.Time
+	idle          *time.Timer
+	failure       error
+
+	logOnce sync.Once
+	log     *slog.Logger
+}
+
+// Start brings an actor to life: it loads the state, or creates it and runs OnCreate, all in one commit, then runs
+// OnWake. The error of a hook comes back as callers may see it. ctx bounds the start.
+func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) (*Actor, error) {
+	a := &Actor{
+		spec: spec, env: env, owner: owner, records: p.Records, place: p,
+		idText:   p.ID.String(),
+		stopping: make(chan struct{}),
+		slot:     make(chan struct{}, 1),
+	}
+	a.alive, a.cut = context.WithCancel(context.Background())
+	a.gate.open = spec.Options.Undurable
+	a.named = fault.Actor{ID: a.idText, Generation: p.Generation, Key: p.KeyText, HasKey: true}
+	if err := a.load(ctx); err != nil {
+		a.mu.Lock()
+		a.phase = phaseGone
+		a.mu.Unlock()
+		a.cut()
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failure != nil {
+		return nil, errVoid // a commit of the start failed before anybody was told of the actor
+	}
+	a.phase = phaseStarted
+	a.lastActive = time.Now()
+	a.idle = time.AfterFunc(spec.Options.SleepAfter, a.checkIdle)
+	return a, nil
+}
+
+// load runs the start up to the point where calls are accepted.
+func (a *Actor) load(ctx context.Context) error {
+	var stored, input []byte
+	found := false
+	for _, r := range a.records.Hot() {
+		kind := record.Kind(r.Key[0])
+		payload, err := record.Open(kind, r.Value)
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case record.KindState:
+			stored, found = payload, true
+		case record.KindInput:
+			input = payload
+		}
+	}
+	if found {
+		a.encoded = stored
+		a.state = a.spec.New()
+		if err := a.state.Restore(stored); err != nil {
+			a.Log().Error("stored state does not fit the definition", "error", err)
+			return fault.New("actor", "state_unreadable", "The stored state does not fit the actor's definition any more: see the log of the actor's process.")
+		}
+	} else {
+		err := a.timedTurn(ctx, &Call{actor: a}, "OnCreate", a.spec.Options.CreateTimeout, func(c *Call) error {
+			s, err := a.spec.Create(c, input)
+			if err != nil {
+				return err
+			}
+			a.state = s
+			if a.spec.OnCreate != nil {
+				return a.spec.OnCreate(c, s, input)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if a.spec.OnWake == nil {
+		return nil
+	}
+	return a.timedTurn(ctx, &Call{actor: a}, "OnWake", a.spec.Options.WakeTimeout, func(c *Call) error {
+		return a.spec.OnWake(c, a.state)
+	})
+}
+
+// ID is the actor's id as text.
+func (a *Actor) ID() string { return a.idText }
+
+// Name is the actor's type.
+func (a *Actor) Name() string { return a.place.Name }
+
+// Key is the actor's key.
+func (a *Actor) Key() []string { return a.place.Key }
+
+// KeyText is the key's canonical text.
+func (a *Actor) KeyText() string { return a.place.KeyText }
+
+// Generation is the fencing number of this life.
+func (a *Actor) Generation() uint64 { return a.place.Generation }
+
+// CreatedAt is when the actor was created.
+func (a *Actor) CreatedAt() time.Time { return a.place.CreatedAt }
+
+// Namespace is the name of the actor's namespace.
+func (a *Actor) Namespace() string { return a.place.Namespace }
+
+// Options are the definition's knobs, defaults filled in.
+func (a *Actor) Options() Options { return a.spec.Options }
+
+// Env is what the actor shares with the others of its process.
+func (a *Actor) Env() *Env { return a.env }
+
+// Specifier names the actor in errors.
+func (a *Actor) Specifier() *fault.Actor { return &a.named }
+
+// Log is the actor's logger; it names the actor in every line.
+func (a *Actor) Log() *slog.Logger {
+	a.logOnce.Do(func() { // most actors never log
+		a.log = a.env.Log.With("actor", a.place.Name, "key", actorkey.Format(a.place.Key), "actor_id", a.idText, "generation", a.place.Generation)
+	})
+	return a.log
+}
+
+// Enter announces a call, so that the actor neither sleeps nor ends under it; every Enter that succeeds is paired with
+// a Leave. ErrStopping: the actor takes no new calls.
+func (a *Actor) Enter() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.phase != phaseStarted {
+		return ErrStopping
+	}
+	a.calls++
+	return nil
+}
+
+// EnterOpen is Enter for a call on a connection that exists already: it is accepted until the connection is closed.
+func (a *Actor) EnterOpen() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.refusal != nil:
+		return a.refusal
+	case a.phase == phaseGone:
+		return errVoid
+	}
+	a.calls++
+	return nil
+}
+
+// Leave ends what Enter began.
+func (a *Actor) Leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls--
+	a.settleActivity()
+}
+
+// settleActivity notes that something ended. The caller holds mu.
+func (a *Actor) settleActivity() {
+	if a.calls == 0 {
+		a.lastActive = time.Now()
+	}
+	if a.quiet != nil && a.calls+a.keepAwake+a.waitUntil+a.disconnecting == 0 {
+		close(a.quiet)
+		a.quiet = nil
+	}
+}
+
+// refuse makes calls on open connections fail with f from now on.
+func (a *Actor) refuse(f *fault.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refusal == nil {
+		a.refusal = f
+	}
+}
+
+// spawn runs fn on a goroutine that the actor owns: it ends with fn, whose context ends with the actor.
+func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
+	count := &a.waitUntil
+	if awake {
+		count = &a.keepAwake
+	}
+	a.mu.Lock()
+	if a.phase == phaseGone {
+		a.mu.Unlock()
+		a.Log().Warn("background work was dropped: the actor is gone", "kind", what)
+		return
+	}
+	*count++
+	a.mu.Unlock()
+	go func() {
+		c := &Call{actor: a}
+		_, err := a.protect(what, func() ([]byte, error) { return nil, fn(c) })
+		c.end()
+		if err != nil && !errors.Is(err, context.Canceled) {
+			a.visible(what, err)
+		}
+		a.mu.Lock()
+		*count--
+		a.settleActivity()
+		a.mu.Unlock()
+	}()
+}
+
+// do runs fn as a turn for long-lived code.
+func (a *Actor) do(outer *Call, fn func(c *Call, s State) error) error {
+	if err := a.acquire(outer); err != nil {
+		return err
+	}
+	c := &Call{actor: a, conn: outer.conn, request: outer.request, chain: outer.chain, deadline: outer.deadline, turn: &turn{late: errTimedOut}}
+	return a.runTurn(c, nil, "do", func() ([]byte, error) { return nil, fn(c, a.state) })
+}

@@ -1,0 +1,114 @@
+package host
+
+import (
+	"context"
+
+	"github.com/rivetgo/rivet/internal/callchain"
+	"github.com/rivetgo/rivet/internal/wire/fault"
+)
+
+// connectionHooks reports whether opening a connection runs user code.
+func (s *Spec) connectionHooks() bool {
+	return s.BeforeConnect != nil || s.ConnState != nil || s.OnConnect != nil
+}
+
+// Connect opens a connection: BeforeConnect and ConnState may refuse it, then it is visible and OnConnect runs. params is
+// one CBOR item. sink is nil for the transient connection of an HTTP call. The caller has entered, and closes the
+// connection with Disconnect. Whatever an OnConnect hook sends may reach the sink before Connect returns.
+func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, chain []string, sink Sink) (*Conn, error) {
+	if a.spec.connectionHooks() && len(chain) > 0 && callchain.Closes(chain, a.idText) {
+		return nil, a.visible("connect", callCycle(chain, a.idText))
+	}
+	conn := &Conn{actor: a, params: params, request: request, sink: sink}
+	o := &a.spec.Options
+	call := func() *Call { return &Call{actor: a, request: request, chain: chain} }
+	if a.spec.BeforeConnect != nil {
+		err := a.timedTurn(ctx, call(), "OnBeforeConnect", o.BeforeConnectTimeout, func(c *Call) error {
+			return a.spec.BeforeConnect(c, a.state, params)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if a.spec.ConnState != nil {
+		err := a.timedTurn(ctx, call(), "ConnState", o.ConnStateTimeout, func(c *Call) error {
+			s, err := a.spec.ConnState(c, a.state, params)
+			conn.state = s
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !a.conns.add(conn, o.MaxConnections) {
+		return nil, a.visible("connect", &fault.Error{Group: "actor", Code: "overloaded", HTTPStatus: 503,
+			Message: "Too many connections are open on this actor: try again later, or raise Options.MaxConnections."})
+	}
+	if a.spec.OnConnect != nil {
+		c := call()
+		c.conn = conn
+		err := a.timedTurn(ctx, c, "OnConnect", o.OnConnectTimeout, func(c *Call) error {
+			return a.spec.OnConnect(c, a.state, conn)
+		})
+		if err != nil {
+			conn.gone.Store(true)
+			a.conns.remove(conn)
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// Disconnect ends a connection: it is gone from the actor's view, then OnDisconnect runs, as a turn in line with the
+// others; Disconnect does not wait for it. Idempotent.
+func (a *Actor) Disconnect(conn *Conn) {
+	if conn.gone.Swap(true) || !a.conns.remove(conn) {
+		return
+	}
+	a.mu.Lock()
+	if a.calls == 0 {
+		a.settleActivity() // idle time counts from here
+	}
+	if a.spec.OnDisconnect == nil || a.phase == phaseGone {
+		a.mu.Unlock()
+		return
+	}
+	a.disconnecting++
+	a.mu.Unlock()
+	go func() { // ends with the hook or at its deadline
+		c := &Call{actor: a, conn: conn, request: conn.request}
+		// The error was logged when it became visible, or is a timeout, logged too.
+		_ = a.timedTurn(a.alive, c, "OnDisconnect", a.spec.Options.OnConnectTimeout, func(c *Call) error {
+			return a.spec.OnDisconnect(c, a.state, conn)
+		})
+		a.mu.Lock()
+		a.disconnecting--
+		a.settleActivity()
+		a.mu.Unlock()
+	}()
+}
+
+// Subscribe adds or removes a subscription of a standing connection. An error closes the connection.
+func (a *Actor) Subscribe(ctx context.Context, conn *Conn, event string, on bool) error {
+	if may := a.spec.CanSubscribe[event]; on && may != nil {
+		allowed := false
+		c := &Call{actor: a, conn: conn, request: conn.request}
+		err := a.timedTurn(ctx, c, "CanSubscribe", a.spec.Options.BeforeConnectTimeout, func(c *Call) (err error) {
+			allowed, err = may(c, a.state)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !allowed {
+			return a.visible("subscribe", errForbidden)
+		}
+	}
+	if !a.conns.subscribe(conn, event, on) {
+		return a.visible("subscribe", fault.New("actor", "invalid_request", "too many subscriptions on one connection"))
+	}
+	return nil
+}
+
+// Conns lists the connections, transient ones included.
+func (a *Actor) Conns() []*Conn { return a.conns.list() }

@@ -1,0 +1,184 @@
+package host
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// Sink is where a connection's messages go. Its methods never block and may be called from any goroutine.
+type Sink interface {
+	Event(e *Event)
+	Close(code int, reason string)
+}
+
+// Event is one event on its way to any number of connections.
+type Event struct {
+	Name string
+	Args []byte // a CBOR array
+	// Frames caches what sinks made of the event, by a number that each kind of sink chooses. Sinks of one event are
+	// called one after another.
+	Frames [8]any
+}
+
+// Conn is a client's connection: a standing one (a WebSocket), or the transient one of a single HTTP call. Methods may
+// be called concurrently.
+type Conn struct {
+	actor   *Actor
+	params  []byte // one CBOR item
+	request *Request
+	sink    Sink // nil for transient connections
+
+	state State // what the ConnState hook returned; belongs to the turn
+
+	idOnce sync.Once
+	id     string
+	gone   atomic.Bool
+	topics []string // subscriptions; guarded by the table's mu
+}
+
+// ID is the connection's id, a lower-case UUID.
+func (c *Conn) ID() string {
+	c.idOnce.Do(func() { // most transient connections are never asked
+		if c.id == "" {
+			c.id = uuid.NewString()
+		}
+	})
+	return c.id
+}
+
+// Params is what the client presented, one CBOR item; null when it presented nothing.
+func (c *Conn) Params() []byte { return c.params }
+
+// Request is the upgrade or the call that made the connection.
+func (c *Conn) Request() *Request { return c.request }
+
+// Transient reports whether the connection is that of a single HTTP call.
+func (c *Conn) Transient() bool { return c.sink == nil }
+
+// Open reports whether the connection still exists.
+func (c *Conn) Open() bool { return !c.gone.Load() }
+
+// close closes the transport and runs the ordinary disconnect path.
+func (c *Conn) close(code int, reason string) {
+	if c.sink != nil {
+		c.sink.Close(code, reason)
+	}
+	c.actor.Disconnect(c)
+}
+
+// connTable is an actor's connections and who listens to what.
+type connTable struct {
+	mu     sync.Mutex // guards all below
+	all    map[*Conn]struct{}
+	stand  int
+	topics map[string][]*Conn // never changed in place but by appending: readers keep their length
+}
+
+// add registers a connection. It reports false when limit standing connections exist already.
+func (t *connTable) add(c *Conn, limit int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.sink != nil {
+		if t.stand >= limit {
+			return false
+		}
+		t.stand++
+	}
+	if t.all == nil {
+		t.all = make(map[*Conn]struct{})
+	}
+	t.all[c] = struct{}{}
+	return true
+}
+
+// remove forgets a connection and its subscriptions. It reports whether it was there.
+func (t *connTable) remove(c *Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.all[c]; !ok {
+		return false
+	}
+	delete(t.all, c)
+	if len(t.all) == 0 {
+		t.all = nil
+	}
+	if c.sink != nil {
+		t.stand--
+	}
+	for _, topic := range c.topics {
+		t.drop(topic, c)
+	}
+	c.topics = nil
+	return true
+}
+
+// drop removes a connection from a topic. The caller holds mu.
+func (t *connTable) drop(topic string, c *Conn) {
+	old := t.topics[topic]
+	i := slices.Index(old, c)
+	if i < 0 {
+		return
+	}
+	if len(old) == 1 {
+		delete(t.topics, topic)
+		return
+	}
+	t.topics[topic] = slices.Concat(old[:i], old[i+1:])
+}
+
+// maxTopics bounds the subscriptions of one connection (G7).
+const maxTopics = 1024
+
+// subscribe adds or removes a subscription. It reports false when the connection has too many.
+func (t *connTable) subscribe(c *Conn, topic string, on bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.all[c]; !ok {
+		return true // it is gone: there is nothing to subscribe
+	}
+	i := slices.Index(c.topics, topic)
+	switch {
+	case on && i < 0:
+		if len(c.topics) >= maxTopics {
+			return false
+		}
+		c.topics = append(c.topics, topic)
+		if t.topics == nil {
+			t.topics = make(map[string][]*Conn)
+		}
+		t.topics[topic] = append(t.topics[topic], c)
+	case !on && i >= 0:
+		c.topics = slices.Delete(c.topics, i, i+1)
+		t.drop(topic, c)
+	}
+	return true
+}
+
+// subscribers returns who listens to a topic, in the order in which they subscribed.
+func (t *connTable) subscribers(topic string) []*Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.topics[topic]
+	return s[:len(s):len(s)]
+}
+
+// list returns all connections, transient ones included.
+func (t *connTable) list() []*Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]*Conn, 0, len(t.all))
+	for c := range t.all {
+		out = append(out, c)
+	}
+	return out
+}
+
+// standing is the number of standing connections.
+func (t *connTable) standing() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stand
+}

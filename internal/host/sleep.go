@@ -1,0 +1,68 @@
+package host
+
+import "time"
+
+// activity is what keeps an actor awake.
+type activity struct {
+	Loading       bool
+	NoSleep       bool
+	Calls         int // actions, requests and hooks under way
+	KeepAwake     int // KeepAwake functions
+	Disconnecting int // OnDisconnect hooks under way
+	Connections   int // standing connections
+}
+
+// blocker names what keeps the actor awake; empty when it may sleep. The order is that in which reasons are reported.
+func (s activity) blocker() string {
+	switch {
+	case s.Loading:
+		return "loading"
+	case s.NoSleep:
+		return "no_sleep"
+	case s.Calls > 0:
+		return "calls"
+	case s.KeepAwake > 0:
+		return "keep_awake"
+	case s.Disconnecting > 0:
+		return "disconnecting"
+	case s.Connections > 0:
+		return "connections"
+	}
+	return ""
+}
+
+// checkIdle runs when the idle timer fires: it asks for sleep when the actor was idle for long enough, and arms the
+// timer for the time that is left otherwise. The timer is not touched by calls, which only note when they end.
+func (a *Actor) checkIdle() {
+	a.mu.Lock()
+	if a.phase != phaseStarted {
+		a.mu.Unlock()
+		return
+	}
+	wait := a.spec.Options.SleepAfter
+	ask := false
+	if a.activity().blocker() == "" {
+		if left := wait - time.Since(a.lastActive); left > 0 {
+			wait = left
+		} else {
+			ask = true // asked again after another wait, should the owner not stop the actor
+		}
+	}
+	a.idle.Reset(wait)
+	a.mu.Unlock()
+	if ask {
+		a.owner.SleepWanted()
+	}
+}
+
+// activity is what keeps the actor awake now. The caller holds mu.
+func (a *Actor) activity() activity {
+	return activity{
+		Loading:       a.phase == phaseLoading,
+		NoSleep:       a.spec.Options.NoSleep,
+		Calls:         a.calls,
+		KeepAwake:     a.keepAwake,
+		Disconnecting: a.disconnecting,
+		Connections:   a.conns.standing(),
+	}
+}

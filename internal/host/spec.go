@@ -1,0 +1,163 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/record"
+)
+
+// Spec is an actor definition without types: what package actor compiles a definition to.
+type Spec struct {
+	Name    string
+	Options Options
+	// DisplayName and Icon are for dashboards; empty for none.
+	DisplayName string
+	Icon        string
+
+	// New returns a state that holds nothing yet; Restore fills it.
+	New func() State
+	// Create makes the state of an actor that never lived before.
+	Create func(c *Call, input []byte) (State, error)
+
+	// Hooks; nil when the definition has none. Each is one turn.
+	OnCreate      func(c *Call, s State, input []byte) error
+	OnWake        func(c *Call, s State) error
+	OnSleep       func(c *Call, s State) error
+	OnDestroy     func(c *Call, s State) error
+	OnStateChange func(c *Call, s State) error
+
+	BeforeConnect func(c *Call, s State, params []byte) error
+	ConnState     func(c *Call, s State, params []byte) (State, error)
+	OnConnect     func(c *Call, s State, conn *Conn) error
+	OnDisconnect  func(c *Call, s State, conn *Conn) error
+
+	CanSubscribe   map[string]func(c *Call, s State) (bool, error)
+	BeforeResponse func(c *Call, s State, action string, args, output []byte) ([]byte, error)
+
+	Actions map[string]*Action
+}
+
+// ActionKind says what an action's handler may do.
+type ActionKind int
+
+const (
+	TurnAction       ActionKind = iota // holds the turn, may change the state
+	ViewAction                         // holds the turn, changes nothing: no encoding, no commit
+	ConcurrentAction                   // runs outside the turn
+)
+
+// Action is one bound action. Run decodes the arguments (a CBOR array), calls the handler and encodes its result (one
+// CBOR item). s is nil for concurrent actions.
+type Action struct {
+	Kind ActionKind
+	Run  func(c *Call, s State, args []byte) ([]byte, error)
+}
+
+// State is one actor's state as the host handles it. Only the holder of the turn calls it.
+type State interface {
+	// AppendTo appends the encoding of the durable part. Equal states have equal encodings.
+	AppendTo(dst []byte) ([]byte, error)
+	// Restore sets the durable part to what was encoded and leaves the rest alone.
+	Restore(encoded []byte) error
+}
+
+// Options are the knobs of one actor definition. Zero values mean the defaults of WithDefaults.
+type Options struct {
+	SleepAfter           time.Duration
+	NoSleep              bool
+	GracePeriod          time.Duration
+	ActionTimeout        time.Duration
+	CreateTimeout        time.Duration
+	WakeTimeout          time.Duration
+	BeforeConnectTimeout time.Duration
+	ConnStateTimeout     time.Duration
+	OnConnectTimeout     time.Duration
+
+	MaxStateBytes    int
+	MaxIncomingBytes int
+	MaxOutgoingBytes int
+	MaxWaiting       int
+	MaxConnections   int
+
+	// Undurable lets replies and events leave before the commit they depend on is durable.
+	Undurable bool
+}
+
+// WithDefaults returns a copy in which every zero is replaced by its default.
+func (o Options) WithDefaults() Options {
+	duration := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	count := func(n *int, def int) {
+		if *n == 0 {
+			*n = def
+		}
+	}
+	duration(&o.SleepAfter, 30*time.Second)
+	duration(&o.GracePeriod, 15*time.Second)
+	duration(&o.ActionTimeout, time.Minute)
+	duration(&o.CreateTimeout, 5*time.Second)
+	duration(&o.WakeTimeout, 30*time.Second)
+	duration(&o.BeforeConnectTimeout, 5*time.Second)
+	duration(&o.ConnStateTimeout, 5*time.Second)
+	duration(&o.OnConnectTimeout, 5*time.Second)
+	count(&o.MaxStateBytes, 4<<20)
+	count(&o.MaxIncomingBytes, 64<<10)
+	count(&o.MaxOutgoingBytes, 1<<20)
+	count(&o.MaxWaiting, 1024)
+	count(&o.MaxConnections, 10_000)
+	return o
+}
+
+// Placement is one life of one actor on this host.
+type Placement struct {
+	ID         id.ID
+	Namespace  string
+	Name       string
+	Key        []string
+	KeyText    string // canonical
+	Generation uint64
+	CreatedAt  time.Time
+	Records    Records
+}
+
+// Records is what an actor needs of its storage. Commits are ordered, atomic and fenced; done comes once for each
+// accepted commit, in order, never from inside Commit.
+type Records interface {
+	Hot() []record.Record
+	Get(ctx context.Context, key []byte) ([]byte, error)
+	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	Commit(b *record.Batch, done func(error)) error
+}
+
+// Owner is who placed the actor here. Calls return quickly.
+type Owner interface {
+	SleepWanted()
+	DestroyWanted()
+	// Stopped is reported once, after which the host knows nothing of the actor any more.
+	Stopped(err error)
+}
+
+// Env is what all actors of a process share.
+type Env struct {
+	Log *slog.Logger
+	// Client is the typed client that handlers use to call other actors; host only carries it.
+	Client any
+	// ExposeErrors lets messages of untyped errors cross the wire: for development only.
+	ExposeErrors bool
+}
+
+// Request is what a handler may know of the HTTP request or upgrade that caused its call.
+type Request struct {
+	Method     string
+	Path       string
+	Query      string
+	Header     http.Header
+	RemoteAddr string
+}

@@ -1,0 +1,309 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/record"
+)
+
+// disk is an actor's storage that a test holds by the hand: commits become durable when it says so.
+type disk struct {
+	mu      sync.Mutex
+	durable map[string][]byte
+	waiting []waitingCommit
+	hold    bool  // commits wait for flush
+	refuse  error // Commit refuses
+	lose    error // commits fail instead of becoming durable
+	commits int
+}
+
+type waitingCommit struct {
+	batch *record.Batch
+	done  func(error)
+}
+
+func newDisk() *disk { return &disk{durable: map[string][]byte{}} }
+
+func (d *disk) Hot() []record.Record {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []record.Record
+	for k, v := range d.durable {
+		out = append(out, record.Record{Key: []byte(k), Value: v})
+	}
+	return out
+}
+
+func (d *disk) Get(context.Context, []byte) ([]byte, error) { return nil, errors.New("not used") }
+
+func (d *disk) Range(context.Context, record.Span, bool, int) ([]record.Record, error) {
+	return nil, errors.New("not used")
+}
+
+func (d *disk) Commit(b *record.Batch, done func(error)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refuse != nil {
+		return d.refuse
+	}
+	d.commits++
+	d.waiting = append(d.waiting, waitingCommit{b, done})
+	if !d.hold {
+		go d.flush() // never from inside Commit
+	}
+	return nil
+}
+
+// flush makes everything that waits durable, or lose it.
+func (d *disk) flush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.waiting {
+		if d.lose == nil {
+			for _, p := range w.batch.Puts {
+				d.durable[string(p.Key)] = p.Value
+			}
+		}
+		w.done(d.lose)
+	}
+	d.waiting = nil
+}
+
+func (d *disk) set(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+}
+
+// saved is the durable state, decoded.
+func (d *disk) saved(t *testing.T) *tally {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, ok := d.durable[string(record.Key(record.KindState))]
+	if !ok {
+		return nil
+	}
+	payload, err := record.Open(record.KindState, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &tally{}
+	if err := s.Restore(payload); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// tally is the state of the tests' actors.
+type tally struct {
+	N int
+	L []string
+}
+
+func (s *tally) AppendTo(dst []byte) ([]byte, error) {
+	b, err := json.Marshal(s)
+	return append(dst, b...), err
+}
+
+func (s *tally) Restore(encoded []byte) error {
+	*s = tally{}
+	return json.Unmarshal(encoded, s)
+}
+
+// owner notes what an actor wants.
+type testOwner struct {
+	sleep, destroy chan struct{}
+	stopped        chan error
+}
+
+func newOwner() *testOwner {
+	return &testOwner{make(chan struct{}, 100), make(chan struct{}, 100), make(chan error, 2)}
+}
+
+func (o *testOwner) SleepWanted()      { o.sleep <- struct{}{} }
+func (o *testOwner) DestroyWanted()    { o.destroy <- struct{}{} }
+func (o *testOwner) Stopped(err error) { o.stopped <- err }
+
+// life is one actor under test.
+type life struct {
+	*Actor
+	t     *testing.T
+	disk  *disk
+	owner *testOwner
+}
+
+// spec is a definition with the actions that most tests need.
+func spec() *Spec {
+	turn := func(f func(c *Call, s *tally) error) *Action {
+		return &Action{Run: func(c *Call, s State, _ []byte) ([]byte, error) { return []byte("ok"), f(c, s.(*tally)) }}
+	}
+	return &Spec{
+		Name: "tally", Options: Options{}.WithDefaults(),
+		New:    func() State { return &tally{} },
+		Create: func(*Call, []byte) (State, error) { return &tally{}, nil },
+		Actions: map[string]*Action{
+			"add": turn(func(_ *Call, s *tally) error { s.N++; return nil }),
+			"tell": turn(func(c *Call, s *tally) error {
+				s.N++
+				return c.Broadcast("told", []byte{0x80})
+			}),
+			"fail": turn(func(c *Call, s *tally) error {
+				s.N += 100
+				if err := c.Broadcast("told", []byte{0x80}); err != nil {
+					return err
+				}
+				return fault.New("user", "no", "no")
+			}),
+			"panic": turn(func(_ *Call, s *tally) error { s.N += 100; panic("oops") }),
+			"get": {Kind: ViewAction, Run: func(_ *Call, s State, _ []byte) ([]byte, error) {
+				return []byte{byte(s.(*tally).N)}, nil
+			}},
+		},
+	}
+}
+
+func begin(t *testing.T, s *Spec, d *disk) (*life, error) {
+	t.Helper()
+	o := newOwner()
+	a, err := Start(t.Context(), s, &Env{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, o, Placement{
+		ID: id.New(1), Namespace: "default", Name: "tally", Key: []string{"k"}, KeyText: "k", Generation: 1, Records: d,
+	})
+	return &life{Actor: a, t: t, disk: d, owner: o}, err
+}
+
+func start(t *testing.T, s *Spec, d *disk) *life {
+	t.Helper()
+	l, err := begin(t, s, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// end stops the actor and waits for it.
+func (l *life) end(destroy bool) {
+	l.t.Helper()
+	l.Stop(destroy)
+	if err := <-l.owner.stopped; err != nil {
+		l.t.Errorf("stopped with %v", err)
+	}
+}
+
+// outcome is what a caller got.
+type outcome struct {
+	out []byte
+	err *fault.Error
+}
+
+// caller is a Reply that waits.
+type caller struct {
+	got outcome
+	ch  chan outcome
+}
+
+func newCaller() *caller { return &caller{ch: make(chan outcome, 2)} }
+
+func (c *caller) Prepare(out []byte, err *fault.Error) { c.got = outcome{out, err} }
+
+func (c *caller) Release(failure *fault.Error) {
+	if failure != nil {
+		c.got = outcome{nil, failure}
+	}
+	c.ch <- c.got
+}
+
+func (c *caller) Expired(err *fault.Error) { c.ch <- outcome{nil, err} }
+
+// answered reports whether the outcome has left the actor.
+func (c *caller) answered() bool { return len(c.ch) > 0 }
+
+// send calls an action on its own goroutine.
+func (l *life) send(name string) *caller {
+	c := newCaller()
+	if err := l.Enter(); err != nil {
+		l.t.Fatalf("enter: %v", err)
+	}
+	go func() {
+		defer l.Leave()
+		l.Action(&ActionCall{Name: name, Args: []byte{0x80}, Reply: c})
+	}()
+	return c
+}
+
+// call calls an action and waits.
+func (l *life) call(name string) outcome {
+	l.t.Helper()
+	return <-l.send(name).ch
+}
+
+func (l *life) must(name string) {
+	l.t.Helper()
+	if o := l.call(name); o.err != nil {
+		l.t.Fatalf("%s: %v", name, o.err)
+	}
+}
+
+// count is what the action get answers.
+func (l *life) count() int {
+	l.t.Helper()
+	o := l.call("get")
+	if o.err != nil {
+		l.t.Fatal(o.err)
+	}
+	return int(o.out[0])
+}
+
+// ear is a connection's sink that remembers.
+type ear struct {
+	mu     sync.Mutex
+	events []string
+	closed string
+}
+
+func (e *ear) Event(ev *Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = append(e.events, ev.Name)
+}
+
+func (e *ear) Close(_ int, reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = reason
+}
+
+func (e *ear) heard() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.events)
+}
+
+func (e *ear) end() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
+}
+
+// listen opens a connection that subscribed to an event.
+func (l *life) listen(event string) (*ear, *Conn) {
+	l.t.Helper()
+	e := &ear{}
+	conn, err := l.Connect(l.t.Context(), nil, []byte{0xf6}, nil, e)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.Subscribe(l.t.Context(), conn, event, true); err != nil {
+		l.t.Fatal(err)
+	}
+	return e, conn
+}

@@ -1,0 +1,337 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rivetgo/rivet/internal/invariants"
+	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/record"
+)
+
+// maxPendingCommits bounds how far turns may run ahead of durability (G7): the next turn waits.
+const maxPendingCommits = 1024
+
+// turn is one exclusive run on the state.
+type turn struct {
+	view      bool
+	late      *fault.Error // what a run that did not end in time ends with
+	committed bool         // a batch of this turn was handed to the storage
+
+	// over is set when the turn has ended: a Call that outlives it must not add to it.
+	over atomic.Bool
+	// fate decides once between the handler's outcome and the deadline.
+	fate atomic.Int32
+
+	mu      sync.Mutex // guards all below against goroutines that a handler started
+	outs    []output
+	touched []touchedConn
+}
+
+// touchedConn is a connection whose state the turn may have changed, and what it was before.
+type touchedConn struct {
+	conn   *Conn
+	before []byte
+}
+
+// touch remembers the state of a connection, so that it can be rolled back.
+func (t *turn) touch(c *Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.touched {
+		if d.conn == c {
+			return nil
+		}
+	}
+	before, err := c.state.AppendTo(nil)
+	if err != nil {
+		return fmt.Errorf("encode the state of a connection: %w", err)
+	}
+	t.touched = append(t.touched, touchedConn{c, before})
+	return nil
+}
+
+const (
+	fateOpen    = 0 // the handler runs
+	fateDecided = 1 // the handler's outcome counts
+	fateExpired = 2 // the caller was told that time is up: nothing of the turn stays
+)
+
+// expire lets the deadline win. It reports false when the handler's outcome counts already.
+func (t *turn) expire() bool { return t.fate.CompareAndSwap(fateOpen, fateExpired) }
+
+// emit adds an output to the turn. It reports false when the turn is over.
+func (t *turn) emit(o output) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over.Load() {
+		return false
+	}
+	t.outs = append(t.outs, o)
+	return true
+}
+
+// finish ends the turn's life as a collector and returns what it collected.
+func (t *turn) finish() []output {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over.Store(true)
+	return t.outs
+}
+
+// tryAcquire takes the turn if nobody holds it or waits for it and turns may run further ahead.
+func (a *Actor) tryAcquire() bool {
+	if a.gate.pending() > maxPendingCommits {
+		return false
+	}
+	select {
+	case a.slot <- struct{}{}:
+	default:
+		return false
+	}
+	if a.gate.void() || a.alive.Err() != nil {
+		a.release()
+		return false
+	}
+	return true
+}
+
+// acquire takes the turn: first come, first served. The caller must call release exactly once when it returns nil.
+func (a *Actor) acquire(ctx context.Context) error {
+	if err := a.gate.wait(ctx, maxPendingCommits); err != nil {
+		return a.ended(ctx, err)
+	}
+	select {
+	case a.slot <- struct{}{}:
+	default:
+		if int(a.waiting.Add(1)) > a.spec.Options.MaxWaiting {
+			a.waiting.Add(-1)
+			return errOverloaded
+		}
+		defer a.waiting.Add(-1)
+		select {
+		case a.slot <- struct{}{}:
+		case <-ctx.Done():
+			return a.ended(ctx, ctx.Err())
+		case <-a.alive.Done():
+			return errVoid
+		}
+	}
+	if a.gate.void() || a.alive.Err() != nil {
+		a.release()
+		return errVoid
+	}
+	return nil
+}
+
+func (a *Actor) release() { <-a.slot }
+
+// ended says why a wait for the turn was given up.
+func (a *Actor) ended(ctx context.Context, err error) error {
+	switch {
+	case a.alive.Err() != nil || a.gate.void():
+		return errVoid
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return errTimedOut
+	}
+	return err
+}
+
+// runTurn runs fn as a turn that the caller has acquired, commits or rolls back, queues the turn's outputs and the
+// reply, and releases the turn. c.turn is the turn. It returns the turn's error as the caller may see it.
+func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, error)) error {
+	t := c.turn
+	out, err := a.protect(what, fn)
+	decided := t.fate.CompareAndSwap(fateOpen, fateDecided)
+	switch {
+	case !decided, c.late():
+		err = t.late
+	case err == nil:
+		err = a.settle(c, t)
+	}
+	outs, uncertain := t.finish(), t.committed
+	var f *fault.Error
+	if err != nil {
+		if !t.view {
+			a.rollback(t, what)
+		}
+		outs = outs[:0]
+		f = a.visible(what, err)
+	}
+	if reply != nil && decided {
+		if f == nil {
+			f = a.checkOutgoing(len(out))
+		}
+		reply.Prepare(out, f)
+		outs = append(outs, output{reply: reply, uncertain: uncertain})
+	}
+	if len(outs) > 0 {
+		a.gate.push(outs...)
+	}
+	c.end()
+	a.release()
+	if f != nil {
+		return f
+	}
+	return nil
+}
+
+// settle ends a successful turn: it encodes the state and commits it if it changed.
+func (a *Actor) settle(c *Call, t *turn) error {
+	if t.view {
+		return a.checkView()
+	}
+	enc, err := a.state.AppendTo(a.scratch[:0])
+	if err != nil {
+		return fmt.Errorf("encode the state: %w", err)
+	}
+	a.keepScratch(enc)
+	if bytes.Equal(enc, a.encoded) {
+		return nil
+	}
+	if a.spec.OnStateChange != nil && a.encoded != nil {
+		if err := a.spec.OnStateChange(c, a.state); err != nil {
+			return err
+		}
+		again, err := a.state.AppendTo(nil)
+		if err != nil {
+			return fmt.Errorf("encode the state: %w", err)
+		}
+		if !bytes.Equal(again, enc) {
+			return fault.New("actor", "state_mutation_reentrant", "State mutations are not allowed inside OnStateChange.")
+		}
+	}
+	if len(enc) > a.spec.Options.MaxStateBytes {
+		return fault.New("actor", "state_too_large", fmt.Sprintf("The state would be %d bytes, the limit is %d: keep less in it, or raise Options.MaxStateBytes", len(enc), a.spec.Options.MaxStateBytes))
+	}
+	sealed := record.Seal(enc)
+	batch := &record.Batch{}
+	batch.Put(record.Key(record.KindState), sealed)
+	if err := a.commit(batch); err != nil {
+		return err
+	}
+	t.committed = true
+	a.encoded = sealed[1:]
+	return nil
+}
+
+// checkView makes sure, where checks are on, that a handler declared read-only changed nothing.
+func (a *Actor) checkView() error {
+	if !invariants.Enabled {
+		return nil
+	}
+	enc, err := a.state.AppendTo(nil)
+	if err != nil {
+		return fmt.Errorf("encode the state: %w", err)
+	}
+	if !bytes.Equal(enc, a.encoded) {
+		return errors.Join(errors.New("a handler bound with View changed the state: bind it with Handle"), a.state.Restore(a.encoded))
+	}
+	return nil
+}
+
+// keepScratch keeps the encoding buffer for the next turn, unless it grew large.
+func (a *Actor) keepScratch(b []byte) {
+	if cap(b) <= 4<<10 {
+		a.scratch = b
+	} else {
+		a.scratch = nil
+	}
+}
+
+// commit hands a batch to the storage. An error means that nothing was written and the actor is done for.
+func (a *Actor) commit(b *record.Batch) error {
+	n, ok := a.gate.issue()
+	if !ok {
+		return errVoid
+	}
+	err := a.records.Commit(b, func(err error) {
+		if err != nil {
+			a.fail(err)
+			return
+		}
+		a.gate.complete(n)
+	})
+	if err != nil {
+		a.gate.retract()
+		a.fail(err)
+		return errVoid
+	}
+	return nil
+}
+
+// rollback makes the state and the connections' states what they were before the turn. Bytes that cannot be read back end
+// the actor: memory must not disagree with what is stored.
+func (a *Actor) rollback(t *turn, what string) {
+	for _, d := range t.touched {
+		if err := d.conn.state.Restore(d.before); err != nil {
+			a.Log().Error("connection state cannot be restored after a failed turn: the actor ends", "during", what, "error", err)
+			a.fail(err)
+		}
+	}
+	if a.encoded == nil {
+		a.state = nil // the first turn failed: there never was a state
+		return
+	}
+	if err := a.state.Restore(a.encoded); err != nil {
+		a.Log().Error("state cannot be restored after a failed turn: the actor ends", "during", what, "error", err)
+		a.fail(err)
+	}
+}
+
+// protect runs user code and turns a panic into an error that carries the stack.
+func (a *Actor) protect(what string, fn func() ([]byte, error)) (out []byte, err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if r := recover(); r != nil {
+			err = &panicError{value: r, stack: debug.Stack()}
+		} else {
+			err = errors.New("the handler ended its goroutine (runtime.Goexit)")
+		}
+	}()
+	out, err = fn()
+	returned = true
+	return out, err
+}
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// timedTurn runs fn as a turn on a goroutine of its own and waits for it at most the timeout, counted from the moment it
+// has the turn. When time is up the caller gets callback_timed_out and nothing of the turn stays, whenever it ends.
+func (a *Actor) timedTurn(ctx context.Context, c *Call, hook string, timeout time.Duration, fn func(c *Call) error) error {
+	if err := a.acquire(ctx); err != nil {
+		return err
+	}
+	c.deadline = time.Now().Add(timeout)
+	c.turn = &turn{late: callbackTimedOut(hook, timeout)}
+	done := make(chan error, 1)
+	go func() { // ends when the hook returns; its context ends at the deadline
+		done <- a.runTurn(c, nil, hook, func() ([]byte, error) { return nil, fn(c) })
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		if !c.turn.expire() {
+			return <-done
+		}
+		a.Log().Error("hook timed out", "hook", hook, "timeout", timeout)
+		return a.visible(hook, c.turn.late)
+	}
+}
