@@ -1,0 +1,113 @@
+// Package inprocess is the link to a host in the same process: requests are handed over as they are, and commits go
+// straight to the store.
+package inprocess
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sort"
+
+	"github.com/rivetgo/rivet/internal/host"
+	"github.com/rivetgo/rivet/internal/link"
+	"github.com/rivetgo/rivet/internal/surface"
+	"github.com/rivetgo/rivet/internal/wire/actorkey"
+	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/ws"
+)
+
+// Runner hosts the given definitions. Attach must be called before the first Start.
+type Runner struct {
+	specs   map[string]*host.Spec
+	env     *host.Env
+	version string
+	events  link.Events
+}
+
+var _ link.Runner = (*Runner)(nil)
+
+// New makes a runner for the given definitions. version is what actors tell as their runtime's version.
+func New(specs []*host.Spec, env *host.Env, version string) *Runner {
+	r := &Runner{specs: make(map[string]*host.Spec, len(specs)), env: env, version: version}
+	for _, s := range specs {
+		r.specs[s.Name] = s
+	}
+	return r
+}
+
+// Attach says who hears what the actors want.
+func (r *Runner) Attach(events link.Events) { r.events = events }
+
+// Names lists the actor types, sorted.
+func (r *Runner) Names() []link.Name {
+	names := make([]link.Name, 0, len(r.specs))
+	for _, s := range r.specs {
+		meta := map[string]string{}
+		if s.DisplayName != "" {
+			meta["name"] = s.DisplayName
+		}
+		if s.Icon != "" {
+			meta["icon"] = s.Icon
+		}
+		m, err := json.Marshal(meta)
+		if err != nil { // strings always marshal
+			panic(err)
+		}
+		names = append(names, link.Name{Name: s.Name, Metadata: m})
+	}
+	sort.Slice(names, func(i, j int) bool { return names[i].Name < names[j].Name })
+	return names
+}
+
+// Start brings an actor to life.
+func (r *Runner) Start(ctx context.Context, p link.Placement) (link.Actor, error) {
+	spec := r.specs[p.Name]
+	if spec == nil {
+		return nil, fault.New("actor", "not_registered", fmt.Sprintf("Actor factory '%s' is not registered.", p.Name))
+	}
+	a, err := host.Start(ctx, spec, r.env, &owner{r.events, p.ID, p.Generation}, host.Placement{
+		ID: p.ID, Namespace: p.Namespace, Name: p.Name, Key: actorkey.Parse(p.Key), KeyText: p.Key,
+		Generation: p.Generation, CreatedAt: p.CreatedAt, Records: p.Records,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &running{actor: a, surface: surface.New(a, r.version)}, nil
+}
+
+// owner tells the engine what one actor wants.
+type owner struct {
+	events     link.Events
+	id         id.ID
+	generation uint64
+}
+
+func (o *owner) SleepWanted()      { o.events.SleepWanted(o.id, o.generation) }
+func (o *owner) DestroyWanted()    { o.events.DestroyWanted(o.id, o.generation) }
+func (o *owner) Stopped(err error) { o.events.Stopped(o.id, o.generation, err) }
+
+// running is a live actor as the engine sees it.
+type running struct {
+	actor   *host.Actor
+	surface *surface.Surface
+}
+
+func (a *running) HTTP(w http.ResponseWriter, r *http.Request) error {
+	return stopping(a.surface.ServeHTTP(w, r))
+}
+
+func (a *running) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+	return stopping(a.surface.ServeWebSocket(r, upgrade))
+}
+
+func (a *running) Stop(reason link.StopReason) { a.actor.Stop(reason == link.StopDestroy) }
+
+func stopping(err error) error {
+	if errors.Is(err, host.ErrStopping) {
+		return link.ErrStopping
+	}
+	return err
+}

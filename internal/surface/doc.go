@@ -1,0 +1,12 @@
+// Package surface is what an actor looks like from outside: its HTTP routes and its connection WebSocket, in the client
+// protocol, on top of the host's verbs. The gateway strips its own addressing first, so the paths here are the actor's
+// own: "/action/increment", "/connect".
+//
+// A call's way: read and decode on the caller's goroutine, run the action there (host.Actor.Action), wait for the gate
+// to release the reply, write it. A connection has one goroutine that reads; actions that take the turn run in order on
+// a second one, which exists only while there is something to do, and concurrent ones on goroutines of their own.
+//
+// What must never happen: a reply written before the host released it; two Inits on a socket, or an event before the
+// first; a reader that stops reading for ever because a handler is slow (a bounded number of its messages wait, then
+// the socket's own back-pressure holds the client).
+package surface
