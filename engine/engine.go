@@ -1,0 +1,288 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rivetgo/rivet"
+	"github.com/rivetgo/rivet/actor"
+	"github.com/rivetgo/rivet/internal/api"
+	"github.com/rivetgo/rivet/internal/directory"
+	"github.com/rivetgo/rivet/internal/gateway"
+	"github.com/rivetgo/rivet/internal/host"
+	"github.com/rivetgo/rivet/internal/link/inprocess"
+	"github.com/rivetgo/rivet/internal/pipenet"
+	"github.com/rivetgo/rivet/internal/placement"
+	"github.com/rivetgo/rivet/internal/store"
+	"github.com/rivetgo/rivet/internal/store/embedded"
+	"github.com/rivetgo/rivet/internal/wire/id"
+)
+
+// Version is the version of this module.
+const Version = "0.1.0"
+
+// DefinitionError is the list of everything that is wrong with the definitions given to Start.
+type DefinitionError struct{ Mistakes error }
+
+func (e *DefinitionError) Error() string {
+	return "the actors' definitions have mistakes:\n" + e.Mistakes.Error()
+}
+
+func (e *DefinitionError) Unwrap() error { return e.Mistakes }
+
+// Engine is a running engine with the actors it hosts. All methods may be called concurrently.
+type Engine struct {
+	cfg    Config
+	log    *slog.Logger
+	names  []string
+	sample string // an action of the first actor, for the banner
+
+	store     store.Store
+	placement *placement.Placement
+	client    *rivet.Client
+	inside    *pipenet.Listener
+	listener  net.Listener
+	server    *http.Server
+	handler   http.Handler
+
+	closeOnce sync.Once
+	closeErr  error
+	done      chan struct{} // closed when the engine stopped serving, by Close or on its own
+
+	mu  sync.Mutex // guards err
+	err error
+}
+
+// Start starts an engine that hosts the given actors and returns when it serves. ctx bounds the start only. Close ends it.
+//
+// Errors: *DefinitionError with all mistakes of all definitions; a wrong setting; *embedded.LockedError when another
+// process uses the storage directory; an address in use.
+func Start(ctx context.Context, cfg Config, actors ...actor.Definition) (*Engine, error) {
+	return start(ctx, cfg, actors)
+}
+
+func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engine, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	specs, err := actor.Compile(actors...)
+	if err != nil {
+		return nil, &DefinitionError{err}
+	}
+	e := &Engine{cfg: cfg, log: cfg.logger(), done: make(chan struct{})}
+	for i, s := range specs {
+		e.names = append(e.names, s.Name)
+		if i == 0 {
+			for name := range s.Actions {
+				if e.sample == "" || name < e.sample {
+					e.sample = name
+				}
+			}
+		}
+	}
+	defer func() {
+		if err != nil {
+			e.undo()
+		}
+	}()
+	// The address first: it is the quickest to fail, and nobody is served before Serve.
+	if e.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("cannot listen: %w: choose another address with RIVET_LISTEN or -listen", err)
+	}
+	st, err := embedded.Open(cfg.StoragePath, embedded.Options{Logger: e.log})
+	if err != nil {
+		return nil, err
+	}
+	e.store = st
+	e.inside = pipenet.Listen()
+	if e.client, err = e.newClient(); err != nil {
+		return nil, err
+	}
+	runner := inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, ExposeErrors: cfg.ExposeErrors}, Version)
+	if err := e.assemble(ctx, runner); err != nil {
+		return nil, err
+	}
+	e.serve()
+	return e, nil
+}
+
+// newClient makes the client that actors call other actors with: the ordinary one, over pipes inside the process.
+func (e *Engine) newClient() (*rivet.Client, error) {
+	return rivet.NewClient("http://engine.internal", &rivet.ClientOptions{
+		Namespace: directory.DefaultNamespace, Token: e.cfg.GatewayToken, Pool: directory.DefaultPool,
+		DialContext: e.inside.Dial, DisableMetadataLookup: true, Logger: e.log,
+	})
+}
+
+// assemble puts the engine half together around the runner.
+func (e *Engine) assemble(ctx context.Context, runner *inprocess.Runner) error {
+	dir, err := directory.Open(ctx, e.store, directory.Config{
+		Logger: e.log,
+		Lost:   func(actor id.ID, err error) { e.placement.Abort(actor, err) },
+	})
+	if err != nil {
+		return err
+	}
+	e.placement = placement.New(e.store, runner, placement.Config{
+		NamespaceName: dir.NamespaceName,
+		Left: func(row store.Actor) {
+			if row.HasKey {
+				dir.Forget(dir.NamespaceName(row.Namespace), row.Name, row.Key)
+			}
+		},
+		Logger: e.log,
+	})
+	runner.Attach(e.placement)
+	var names []store.ActorName
+	for _, n := range runner.Names() {
+		names = append(names, store.ActorName{Name: n.Name, Metadata: n.Metadata})
+	}
+	if err := dir.Announce(ctx, directory.DefaultNamespace, names); err != nil {
+		return err
+	}
+	control := api.New(api.Config{
+		Directory: dir, Placement: e.placement, Token: e.cfg.AdminToken, Version: Version, URL: e.URL(), NotFound: e.cfg.Pages, Logger: e.log,
+	})
+	e.handler = gateway.New(gateway.Config{
+		Directory: dir, Placement: e.placement, API: control, Token: e.cfg.GatewayToken, Logger: e.log,
+	})
+	return nil
+}
+
+// serve begins to serve clients and actors.
+func (e *Engine) serve() {
+	e.server = &http.Server{
+		Handler: e.handler,
+		// A request's head is small; bodies and answers may stream for as long as they like.
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
+	}
+	for _, l := range []net.Listener{e.listener, e.inside} {
+		go func() { // ends when the listener closes
+			if err := e.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				e.fail(fmt.Errorf("serving on %s: %w", l.Addr(), err))
+			}
+		}()
+	}
+}
+
+// fail ends the engine because it cannot serve any more.
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+		e.log.Error("the engine stopped serving", "error", err)
+		close(e.done)
+	}
+}
+
+// undo closes what a failed start opened.
+func (e *Engine) undo() {
+	if e.listener != nil {
+		e.listener.Close()
+	}
+	if e.placement != nil {
+		e.placement.Close()
+	}
+	if e.client != nil {
+		e.client.Close()
+	}
+	if e.store != nil {
+		e.store.Close()
+	}
+}
+
+// URL is the address that clients use: http://host:port.
+func (e *Engine) URL() string {
+	host, port, err := net.SplitHostPort(e.listener.Addr().String())
+	if err != nil {
+		return "http://" + e.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // listening everywhere: this machine's own address always works
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// Client calls the engine's actors from inside the process, without the network. It ends with the engine.
+func (e *Engine) Client() *rivet.Client { return e.client }
+
+// Handler is the gateway and the control API, to be mounted in a server of the caller's at the root of its host.
+func (e *Engine) Handler() http.Handler { return e.handler }
+
+// Done is closed when the engine has stopped serving: after Close, or when it failed.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Err is why the engine stopped on its own; nil when it did not.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// Close stops the engine in good order: no new connections, every actor ends its work and runs OnSleep, within
+// Config.ShutdownTimeout; then the store closes. Everything acknowledged is durable, whatever Close returns. Idempotent.
+func (e *Engine) Close() error {
+	e.closeOnce.Do(func() { e.closeErr = e.close() })
+	return e.closeErr
+}
+
+func (e *Engine) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.ShutdownTimeout)
+	defer cancel()
+	e.listener.Close()
+	var errs []error
+	if err := e.placement.Drain(ctx, e.progress()); err != nil {
+		errs = append(errs, fmt.Errorf("some actors were cut off: %w", err))
+	}
+	e.inside.Close()
+	if err := e.client.Close(); err != nil {
+		errs = append(errs, err)
+	}
+	// The sockets of actors are closed by now; what is left are requests that get their answers.
+	if err := e.server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+		e.server.Close()
+	}
+	e.placement.Close()
+	if err := e.store.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("closing the store: %w", err))
+	}
+	e.mu.Lock()
+	if e.err == nil {
+		select {
+		case <-e.done:
+		default:
+			close(e.done)
+		}
+	}
+	e.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// progress tells at most once a second how many actors are still awake, for stops that take longer than that.
+func (e *Engine) progress() func(left int) {
+	next := time.Now().Add(time.Second)
+	return func(left int) {
+		if now := time.Now(); left > 0 && now.After(next) {
+			next = now.Add(time.Second)
+			e.log.Info("stopping: waiting for actors", "awake", left)
+		}
+	}
+}
+
+// Actors lists the names of the hosted actors, sorted.
+func (e *Engine) Actors() []string {
+	names := slices.Clone(e.names)
+	slices.Sort(names)
+	return names
+}
