@@ -1,0 +1,134 @@
+package crash
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+)
+
+var (
+	kills = flag.Int("kills", 20, "how often the server is killed")
+	seed  = flag.Uint64("seed", 0, "seed of the moments; 0 takes one from the clock")
+)
+
+const (
+	writers   = 12 // callers that increment
+	oldActors = 6  // actors that live through the whole test
+)
+
+// TestG2_acknowledged_means_durable kills the server again and again.
+func TestG2_acknowledged_means_durable(t *testing.T) {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	rnd := rand.New(rand.NewPCG(*seed, 0))
+	s, l := newServer(t), newLedger()
+	var slowest time.Duration
+	for life := range *kills + 1 {
+		took := s.start()
+		slowest = max(slowest, took)
+		for _, key := range l.keys() {
+			n, err := s.call(t.Context(), key, "getCount", "")
+			if err != nil {
+				t.Fatalf("life %d, seed %d: reading %s: %v\n%s", life, *seed, key, err, s.log)
+			}
+			if err := l.check(key, n); err != nil {
+				t.Fatalf("life %d, seed %d: %v", life, *seed, err)
+			}
+		}
+		if life == *kills {
+			break
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var load sync.WaitGroup
+		for w := range writers {
+			load.Add(1)
+			go func() {
+				defer load.Done()
+				write(ctx, s, l, life, w)
+			}()
+		}
+		for k := range 2 {
+			load.Add(1)
+			go func() {
+				defer load.Done()
+				listen(ctx, s, l, oldKey(k))
+			}()
+		}
+		// The moment of the kill is what the test is about: any time between "just begun" and "warm".
+		wait := time.NewTimer(time.Duration(1+rnd.IntN(150)) * time.Millisecond)
+		<-wait.C
+		s.kill()
+		stop()
+		load.Wait()
+	}
+	s.kill()
+	fmt.Fprintf(os.Stderr, "crash loop: kills=%d acknowledged=%d actors=%d slowest_start=%s lost=0\n", *kills, l.acknowledged(), len(l.keys()), slowest.Round(time.Millisecond))
+	if l.acknowledged() < *kills {
+		t.Errorf("only %d actions were acknowledged over %d lives: the load never got going", l.acknowledged(), *kills)
+	}
+}
+
+func oldKey(i int) string { return fmt.Sprintf("old-%d", i) }
+
+// write increments until the server is gone: most of the time actors that live on, sometimes a new one.
+func write(ctx context.Context, s *server, l *ledger, life, worker int) {
+	for i := 0; ctx.Err() == nil; i++ {
+		key := oldKey((worker + i) % oldActors)
+		if i%10 == 9 {
+			key = fmt.Sprintf("new-%d-%d-%d", life, worker, i)
+		}
+		l.ask(key)
+		n, err := s.call(ctx, key, "increment", "1")
+		if err != nil {
+			return // killed: whether it happened is unknown
+		}
+		l.ack(key, n)
+	}
+}
+
+// listen notes every count that an event tells, until the server is gone.
+func listen(ctx context.Context, s *server, l *ledger, key string) {
+	url := fmt.Sprintf("ws://%s/gateway/counter/connect?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=%s", s.addr, key)
+	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"rivet", "rivet_encoding.json"}})
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	type message struct {
+		Body struct {
+			Tag string `json:"tag"`
+			Val any    `json:"val"`
+		} `json:"body"`
+	}
+	subscribe := message{}
+	subscribe.Body.Tag = "SubscriptionRequest"
+	subscribe.Body.Val = map[string]any{"eventName": "count", "subscribe": true}
+	if err := wsjson.Write(ctx, c, subscribe); err != nil {
+		return
+	}
+	for {
+		var m struct {
+			Body struct {
+				Tag string `json:"tag"`
+				Val struct {
+					Args []int64 `json:"args"`
+				} `json:"val"`
+			} `json:"body"`
+		}
+		if err := wsjson.Read(ctx, c, &m); err != nil {
+			return
+		}
+		if m.Body.Tag == "Event" && len(m.Body.Val.Args) == 1 {
+			l.tell(key, m.Body.Val.Args[0])
+		}
+	}
+}
