@@ -1,0 +1,108 @@
+// Compare measures the actors of bench/actors against bare baselines, in one run on one machine, and prints ratios.
+//
+//	go run ./bench/compare                  # all rows
+//	go run ./bench/compare -only http,ws    # some
+//	go run ./bench/compare -write bench/RESULTS.md
+//
+// The system under test and each baseline are processes of their own, built by this program; the load comes from this
+// process, which shares the machine's cores with them. Each row runs its baseline and the system in turns, several
+// rounds, and takes the medians, so that a noisy minute spoils a round and not a ratio.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// row is one line of the table.
+type row struct {
+	key      string // for -only
+	workload string
+	baseline string
+	reach    string
+	run      func(ctx context.Context, b *bench) (result, error)
+}
+
+// result is what a row measured.
+type result struct {
+	base, got string
+	ratio     string
+	ok        bool
+	note      string
+}
+
+var rows = []row{
+	{"http", "action over HTTP, 1 actor, sequential, p50", "net/http echo", "≤ 1.4 ×", httpSequential},
+	{"http", "action over HTTP, 64 actors × 64 clients", "net/http echo", "≥ 0.6 ×", httpParallel},
+	{"ws", "action over one WebSocket, sequential, p50", "WebSocket echo", "≤ 1.5 ×", wsSequential},
+	{"ws", "actions over 64 WebSockets, 16 in flight each", "WebSocket echo", "≥ 0.5 ×", wsPipelined},
+	{"durable", "state-changing action, 64 actors × 64 clients", "min(HTTP echo, Pebble 64 synced writers)", "≥ 0.5 ×", durableMany},
+	{"durable", "state-changing action, one actor, 64 clients", "min(HTTP echo, Pebble 64 synced writers)", "≥ 0.5 ×", durableOne},
+	{"create", "new key + first action, sequential, p50", "one synced append", "≤ 4 ×", createSequential},
+	{"create", "new key + first action, 32 clients", "–", "≥ 3,000/s", createParallel},
+	{"wake", "wake a sleeping actor + action, p50", "net/http echo", "≤ 3 ×", wake},
+	{"memory", "memory per idle awake actor, 10,000 of them", "–", "≤ 6 KiB", memory},
+	{"fanout", "one event to 1,000 connections", "bare fan-out", "≥ 0.6 ×", fanout},
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, fanout")
+	write := flag.String("write", "", "file to write the table to")
+	rounds := flag.Int("rounds", 5, "rounds per row; medians are taken over them")
+	span := flag.Duration("span", time.Second, "length of one throughput measurement")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *only, *write, *rounds, *span); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only, write string, rounds int, span time.Duration) error {
+	b, err := newBench(rounds, span)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	var keys []string
+	if only != "" {
+		keys = strings.Split(only, ",")
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "| Workload | Baseline | Baseline's figure | Ours | Ratio | Reach | Met |\n|---|---|---:|---:|---:|---:|---|\n")
+	fmt.Print(table.String())
+	for _, r := range rows {
+		if keys != nil && !slices.Contains(keys, r.key) {
+			continue
+		}
+		res, err := r.run(ctx, b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.workload, err)
+		}
+		met := "yes"
+		if !res.ok {
+			met = "**no**"
+		}
+		line := fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |\n", r.workload, r.baseline, res.base, res.got, res.ratio, r.reach, met)
+		if res.note != "" {
+			line += fmt.Sprintf("| | | | | | %s | |\n", res.note)
+		}
+		fmt.Print(line)
+		table.WriteString(line)
+	}
+	if write == "" {
+		return nil
+	}
+	head := fmt.Sprintf("# Results\n\nWritten by `go run ./bench/compare -write bench/RESULTS.md` on %s: %s, %d cores, which the load, the\nsystem and the baseline share. Medians of %d rounds. Ratios matter, not figures: run it where you care.\n\n",
+		time.Now().Format("2006-01-02"), runtime.Version(), runtime.NumCPU(), rounds)
+	return os.WriteFile(write, []byte(head+table.String()), 0o644)
+}
