@@ -28,6 +28,11 @@ import (
 // Version is the version of this module.
 const Version = "0.1.0"
 
+const (
+	headTimeout = 10 * time.Second
+	idleTimeout = 2 * time.Minute
+)
+
 // DefinitionError is the list of everything that is wrong with the definitions given to Start.
 type DefinitionError struct{ Mistakes error }
 
@@ -52,9 +57,10 @@ type Engine struct {
 	server    *http.Server
 	handler   http.Handler
 
-	closeOnce sync.Once
-	closeErr  error
-	done      chan struct{} // closed when the engine stopped serving, by Close or on its own
+	stopReaper context.CancelFunc
+	closeOnce  sync.Once
+	closeErr   error
+	done       chan struct{} // closed when the engine stopped serving, by Close or on its own
 
 	mu  sync.Mutex // guards err
 	err error
@@ -159,13 +165,13 @@ func (e *Engine) assemble(ctx context.Context, runner *inprocess.Runner) error {
 
 // serve begins to serve clients and actors.
 func (e *Engine) serve() {
-	e.server = &http.Server{
-		Handler: e.handler,
-		// A request's head is small; bodies and answers may stream for as long as they like.
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
-	}
+	e.server = &http.Server{Handler: e.handler, ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
+	// A request's head is small; bodies and answers may stream for as long as they like.
+	reaper := newReaper(headTimeout, idleTimeout)
+	reaper.attach(e.server)
+	ctx, stop := context.WithCancel(context.Background())
+	e.stopReaper = stop
+	go reaper.run(ctx) // ends with Close
 	for _, l := range []net.Listener{e.listener, e.inside} {
 		go func() { // ends when the listener closes
 			if err := e.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -253,6 +259,7 @@ func (e *Engine) close() error {
 	if err := e.server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		e.server.Close()
 	}
+	e.stopReaper()
 	e.placement.Close()
 	if err := e.store.Close(); err != nil {
 		errs = append(errs, fmt.Errorf("closing the store: %w", err))

@@ -47,6 +47,7 @@ func TestG1_failed_actions_leave_nothing_and_say_what_they_may(t *testing.T) {
 	}
 	defer conn.Close()
 	events := changed.Listen(t.Context(), conn)
+	want(t, get, conn, rivet.None{}, 0) // a later action of the same connection: the subscription is made
 	want(t, add, h, 1, 1)
 	for name, target := range map[string]rivet.Target[thing]{"http": h, "connection": conn} {
 		_, err := failing.Call(t.Context(), target, "no_way")

@@ -40,19 +40,19 @@ var (
 	CounterInc        = rivet.NewAction[*int64, int64](Counters, "inc")
 	CounterIncDurable = rivet.NewAction[*int64, int64](Counters, "incDurable")
 	CounterGet        = rivet.NewAction[rivet.None, int64](Counters, "get")
-	CounterEcho       = rivet.NewAction[any, any](Counters, "echo")
+	CounterEcho       = rivet.NewAction[rivet.Raw, rivet.Raw](Counters, "echo")
 
 	Sleepers          = rivet.NewActor[Sleeper]("sleeper")
 	SleeperInc        = rivet.NewAction[*int64, int64](Sleepers, "inc")
 	SleeperIncDurable = rivet.NewAction[*int64, int64](Sleepers, "incDurable")
 	SleeperGet        = rivet.NewAction[rivet.None, int64](Sleepers, "get")
-	SleeperEcho       = rivet.NewAction[any, any](Sleepers, "echo")
+	SleeperEcho       = rivet.NewAction[rivet.Raw, rivet.Raw](Sleepers, "echo")
 	SleeperWakes      = rivet.NewAction[rivet.None, int64](Sleepers, "wakes")
 
 	Rooms     = rivet.NewActor[Room]("room")
-	RoomShout = rivet.NewAction[any, bool](Rooms, "shout")
-	RoomEcho  = rivet.NewAction[any, any](Rooms, "echo")
-	RoomMsg   = rivet.NewEvent[any](Rooms, "msg")
+	RoomShout = rivet.NewAction[rivet.Raw, bool](Rooms, "shout")
+	RoomEcho  = rivet.NewAction[rivet.Raw, rivet.Raw](Rooms, "echo")
+	RoomMsg   = rivet.NewEvent[rivet.Raw](Rooms, "msg")
 )
 
 // counter is the state of counter and sleeper.
@@ -70,9 +70,9 @@ func (s *counter) inc(_ *actor.Ctx, by *int64) (int64, error) {
 	return s.N, nil
 }
 
-func (s *counter) get(*actor.Ctx, rivet.None) (int64, error)   { return s.N, nil }
-func (s *counter) wakes(*actor.Ctx, rivet.None) (int64, error) { return s.Wakes, nil }
-func (s *counter) echo(_ *actor.Ctx, x any) (any, error)       { return x, nil }
+func (s *counter) get(*actor.Ctx, rivet.None) (int64, error)         { return s.N, nil }
+func (s *counter) wakes(*actor.Ctx, rivet.None) (int64, error)       { return s.Wakes, nil }
+func (s *counter) echo(_ *actor.Ctx, x rivet.Raw) (rivet.Raw, error) { return x, nil }
 
 func (s *counter) wake(*actor.Ctx) error {
 	s.Wakes++
@@ -81,12 +81,12 @@ func (s *counter) wake(*actor.Ctx) error {
 
 type room struct{}
 
-func (*room) shout(c *actor.Ctx, x any) (bool, error) {
+func (*room) shout(c *actor.Ctx, x rivet.Raw) (bool, error) {
 	actor.Broadcast(c, RoomMsg, x)
 	return true, nil
 }
 
-func (*room) echo(_ *actor.Ctx, x any) (any, error) { return x, nil }
+func (*room) echo(_ *actor.Ctx, x rivet.Raw) (rivet.Raw, error) { return x, nil }
 
 const awake = 24 * time.Hour
 

@@ -53,13 +53,8 @@ func (a *Actor) Action(call *ActionCall) {
 			return
 		}
 	}
-	t := &turn{view: act.Kind == ViewAction, late: errTimedOut}
-	c.turn = t
-	expiry := time.AfterFunc(time.Until(deadline), func() {
-		if t.expire() {
-			call.Reply.Expired(a.visible(call.Name, errTimedOut))
-		}
-	})
+	c.turn = &turn{view: act.Kind == ViewAction, late: errTimedOut}
+	a.watch.begin(&watched{turn: c.turn, reply: call.Reply, deadline: deadline})
 	a.runTurn(c, call.Reply, call.Name, func() ([]byte, error) {
 		out, err := act.Run(c, a.state, call.Args)
 		if err == nil && a.spec.BeforeResponse != nil {
@@ -67,7 +62,6 @@ func (a *Actor) Action(call *ActionCall) {
 		}
 		return out, err
 	})
-	expiry.Stop()
 }
 
 // awaitTurn waits in line for the turn, until the deadline or until the caller is gone.

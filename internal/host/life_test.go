@@ -213,10 +213,10 @@ func TestG6_the_grace_period_bounds_the_end(t *testing.T) {
 		if d := time.Since(began); d > 7*time.Second {
 			t.Errorf("the end took %v", d)
 		}
-		close(hang)
 		if o := <-hung.ch; !errors.Is(o.err, errVoid) {
 			t.Errorf("the cut-off call got %v, want restarting", o.err)
 		}
+		close(hang)
 	})
 }
 

@@ -162,6 +162,7 @@ func (a *Actor) gone(err error) {
 	}
 	a.mu.Unlock()
 	a.gate.fail() // whatever still comes is void
+	a.watch.stop(a.visible("end", errVoid))
 	a.cut()
 	for _, c := range a.conns.list() {
 		c.close(1011, "actor.restarting")

@@ -175,6 +175,7 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 		a.gate.push(outs...)
 	}
 	c.end()
+	a.watch.end()
 	a.release()
 	if f != nil {
 		return f

@@ -3,8 +3,9 @@
 // own: "/action/increment", "/connect".
 //
 // A call's way: read and decode on the caller's goroutine, run the action there (host.Actor.Action), wait for the gate
-// to release the reply, write it. A connection has one goroutine that reads; actions that take the turn run in order on
-// a second one, which exists only while there is something to do, and concurrent ones on goroutines of their own.
+// to release the reply, write it. A connection has one goroutine that reads and also runs the actions that take the turn,
+// in order; when a handler takes long, another goroutine takes the reading over (stall.go) and the first becomes the
+// worker that handles what waits in line. Concurrent actions run on goroutines of their own.
 //
 // What must never happen: a reply written before the host released it; two Inits on a socket, or an event before the
 // first; a reader that stops reading for ever because a handler is slow (a bounded number of its messages wait, then

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rivetgo/rivet/internal/callchain"
 	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/wire/actorkey"
-	"github.com/rivetgo/rivet/internal/callchain"
 	"github.com/rivetgo/rivet/internal/wire/clientproto"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/value"

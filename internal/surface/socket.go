@@ -9,8 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/callchain"
+	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/wire/clientproto"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/ws"
@@ -124,7 +124,6 @@ func (k *socket) serve(req *host.Request, params []byte, chain []string) {
 	k.open()
 	k.actor.Leave()
 	k.read()
-	k.actor.Disconnect(conn)
 }
 
 // refuse says why there is no connection, then closes.
@@ -201,11 +200,13 @@ func (k *socket) frame(m clientproto.ToClient, size int) ws.Frame {
 	return ws.Seal(op, buf)
 }
 
-// read handles messages until the socket ends.
+// read handles messages until the socket ends, or until another goroutine has taken the reading over. Whoever reads
+// last ends the connection.
 func (k *socket) read() {
 	for {
 		op, payload, err := k.ws.ReadMessage()
 		if err != nil {
+			k.actor.Disconnect(k.conn)
 			return
 		}
 		if f := k.actor.CheckIncoming(len(payload)); f != nil {
@@ -226,17 +227,52 @@ func (k *socket) read() {
 		if version != 0 {
 			k.version.Store(uint32(version))
 		}
-		switch m := m.(type) {
-		case *clientproto.ActionRequest:
-			if k.actor.Concurrent(m.Name) {
-				k.concurrent(m)
-			} else {
-				k.enqueue(job{action: m})
-			}
-		case *clientproto.SubscriptionRequest:
-			k.enqueue(job{subscribe: m})
+		if !k.handle(m) {
+			return
 		}
 	}
+}
+
+// handle handles one message, on the reader's goroutine if nothing is in line before it. It reports false when the
+// reading was taken over meanwhile.
+func (k *socket) handle(m clientproto.ToServer) bool {
+	var j job
+	switch m := m.(type) {
+	case *clientproto.ActionRequest:
+		if k.actor.Concurrent(m.Name) {
+			go k.run(m, false) // ends with the action
+			return true
+		}
+		j.action = m
+	case *clientproto.SubscriptionRequest:
+		j.subscribe = m
+	}
+	if !k.idle() {
+		k.enqueue(j)
+		return true
+	}
+	stalls.enter(k)
+	k.do(j, true)
+	if stalls.leave(k) {
+		return true
+	}
+	k.work() // this goroutine is the worker now
+	return false
+}
+
+// idle reports whether nothing is in line.
+func (k *socket) idle() bool {
+	k.jobsMu.Lock()
+	defer k.jobsMu.Unlock()
+	return !k.working
+}
+
+// takeOver makes the goroutine that is inside a handler the socket's worker, and begins to read on another one.
+func (k *socket) takeOver() {
+	k.jobsMu.Lock()
+	k.working = true
+	k.jobsMu.Unlock()
+	go k.read() // ends with the socket, or when it is taken over in turn
 }
 
 // enqueue puts a message in line; when the line is full it waits, and the client with it.
@@ -272,39 +308,36 @@ func (k *socket) work() {
 		j := k.jobs[0]
 		k.jobs[0] = job{}
 		k.jobs = k.jobs[1:]
-		last := len(k.jobs) == 0
 		if k.room != nil {
 			close(k.room)
 			k.room = nil
 		}
 		k.jobsMu.Unlock()
-		if j.action != nil {
-			k.run(j.action, last)
-		} else {
-			k.subscribe(j.subscribe)
-		}
+		k.do(j, false)
 	}
 }
 
-// concurrent runs an action outside the turn on a goroutine of its own, which ends with the action.
-func (k *socket) concurrent(m *clientproto.ActionRequest) {
-	go k.run(m, false)
+// do handles one message in its turn.
+func (k *socket) do(j job, reading bool) {
+	if j.action != nil {
+		k.run(j.action, reading)
+	} else {
+		k.subscribe(j.subscribe)
+	}
 }
 
-// run runs one action. inline says that nothing else waits in line, so that writing the reply at once is best.
-func (k *socket) run(m *clientproto.ActionRequest, inline bool) {
+// run runs one action. reading says that this is the reader's goroutine, which writes what is queued before it waits for
+// the next message.
+func (k *socket) run(m *clientproto.ActionRequest, reading bool) {
 	reply := &socketReply{socket: k, id: m.ID}
 	if err := k.actor.EnterOpen(); err != nil {
 		reply.Prepare(nil, asFault(err))
 		reply.Release(nil)
 		return
 	}
-	reply.inline.Store(inline)
+	reply.inline.Store(reading)
 	k.actor.Action(&host.ActionCall{Name: m.Name, Args: m.Args, Conn: k.conn, Request: k.conn.Request(), Reply: reply})
-	if inline {
-		reply.inline.Store(false)
-		k.ws.Flush()
-	}
+	reply.inline.Store(false)
 	k.actor.Leave()
 }
 
@@ -327,7 +360,7 @@ type socketReply struct {
 	socket *socket
 	id     uint64
 	frame  ws.Frame
-	// inline: the goroutine that runs the action flushes the socket right after it.
+	// inline: the action runs on the reader's goroutine, which flushes the socket after it.
 	inline atomic.Bool
 }
 
@@ -355,7 +388,7 @@ func (r *socketReply) Release(failure *fault.Error) {
 		return
 	}
 	k.ended(k.ws.Queue(frame))
-	if !r.inline.Load() { // the flush may have come before the frame
+	if !r.inline.Load() { // the reader may wait for input already
 		k.ws.Flush()
 	}
 }

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/rivetgo/rivet/internal/pipenet"
+)
+
+func TestG6_connections_that_send_no_request_are_closed(t *testing.T) {
+	l := pipenet.Listen()
+	working, finish := make(chan struct{}), make(chan struct{})
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(working)
+			<-finish
+		}
+		io.WriteString(w, "ok")
+	})}
+	r := newReaper(10*time.Second, time.Minute)
+	r.attach(s)
+	go s.Serve(l)
+	defer s.Close()
+	defer l.Close()
+	dial := func(send string) net.Conn {
+		t.Helper()
+		c, err := l.Dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, send); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	half := dial("GET /x HTTP/1.1\r\nHost: ")
+	idle := dial("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := idle.Read(make([]byte, 4096)); err != nil {
+		t.Fatal(err)
+	}
+	slow := dial("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-working
+
+	now := time.Now()
+	r.reap(now.Add(5 * time.Second))
+	r.reap(now.Add(30 * time.Second))
+	if _, err := half.Read(make([]byte, 1)); err == nil {
+		t.Error("half a request: the connection is open after 30 s")
+	}
+	if _, err := io.WriteString(idle, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Errorf("an idle connection was closed after 30 s: %v", err)
+	}
+	if _, err := idle.Read(make([]byte, 4096)); err != nil {
+		t.Errorf("an idle connection was closed after 30 s: %v", err)
+	}
+	r.reap(now.Add(time.Hour))
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("an idle connection is open after an hour")
+	}
+	close(finish)
+	if _, err := slow.Read(make([]byte, 4096)); err != nil {
+		t.Errorf("a request under way was cut: %v", err)
+	}
+}
