@@ -36,7 +36,8 @@ var (
 	// ErrClosed: the store was closed. Nothing was written.
 	ErrClosed = errors.New("store: closed")
 	// ErrUnavailable: the store cannot serve now (a write failed and it is reading back what is durable, or the disk
-	// is full). Nothing was written by the call that returns it. Retry later.
+	// is full or stuck). Nothing was written by the call that returns it. Retry later; errors.Is finds the disk's error
+	// too, if there is one. From a Tenure after a failed commit it means that the tenure is dead: acquire again.
 	ErrUnavailable = errors.New("store: unavailable for the moment")
 )
 
@@ -68,7 +69,7 @@ type Actor struct {
 	StartedAt   time.Time // first time it became reachable
 	SleptAt     time.Time // when it last fell asleep; zero while it never did
 	DestroyedAt time.Time
-	Generation  uint64 // newest generation known to be durable; 0 before the first commit
+	Generation  uint64 // newest generation that was recorded; 0 before the first commit or release
 }
 
 // NewActor describes an actor to be reserved. ID is minted by the caller; it is used only when a new one is recorded.
@@ -90,7 +91,7 @@ type ListQuery struct {
 	Name             string
 	IncludeDestroyed bool
 	Before           time.Time // only rows created before this instant; zero for all
-	Limit            int       // at most this many; at least 1
+	Limit            int       // at most this many; below 1 none
 }
 
 // ActorName is an actor type that a host announced, with opaque metadata (JSON).
@@ -116,7 +117,9 @@ type Store interface {
 	// of any number of concurrent calls one creates. It returns as soon as the outcome is decided; durable is called
 	// exactly once, later or before Reserve returns, when the returned row is durable (nil) or could not be made so.
 	// Nothing may be told to a client before that. An actor without a key is always new. When Reserve returns an
-	// error, durable is not called.
+	// error, durable is not called. durable must be quick and must not call into the store.
+	//
+	// The other methods and Acquire see a reservation as soon as its outcome is decided.
 	Reserve(ctx context.Context, n NewActor, durable func(error)) (a Actor, created bool, err error)
 	// Lookup finds the live actor of (namespace, name, key). ErrNotFound when there is none.
 	Lookup(ctx context.Context, ns id.ID, name, key string) (Actor, error)
@@ -126,7 +129,8 @@ type Store interface {
 	List(ctx context.Context, q ListQuery) ([]Actor, error)
 
 	// Acquire makes the caller the actor's only writer with a generation above every earlier one. An older tenure that
-	// still lives is fenced from now on. ErrNotFound when the actor does not exist or is destroyed.
+	// still lives is fenced from now on, even when Acquire then fails. What older tenures committed is durable, or has
+	// failed, when Acquire returns. ErrNotFound when the actor does not exist or is destroyed.
 	Acquire(ctx context.Context, actor id.ID) (Tenure, error)
 
 	// Close waits for commits in flight, then closes. Tenures that still live fail with ErrClosed. Idempotent.
@@ -134,7 +138,8 @@ type Store interface {
 }
 
 // Tenure is one term of ownership of an actor: the right to commit under one generation. Commit must not be called
-// concurrently with itself; everything else may be called concurrently.
+// concurrently with itself; everything else may be called concurrently. When the tenure is over (a newer one was
+// acquired, or Release or Destroy was called) every method but Release returns ErrFenced.
 type Tenure interface {
 	// Actor is the row as it was when the tenure was acquired.
 	Actor() Actor
@@ -144,17 +149,20 @@ type Tenure interface {
 	Hot() []record.Record
 	// Get returns one record's value, including batches committed but not yet durable. ErrNotFound when absent.
 	Get(ctx context.Context, key []byte) ([]byte, error)
-	// Range returns at most limit records of the span in key order (or reverse), with the same view as Get.
+	// Range returns at most limit records of the span in key order (or reverse), with the same view as Get. A limit
+	// below 1 returns none.
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
 	// Commit applies b atomically. When it returns nil, done will be called exactly once, never from inside Commit,
 	// in the order of the commits: with nil when b is durable, else with a *CommitError. done must be quick and must
 	// not call into the store. When Commit returns an error (ErrFenced, ErrClosed, ErrUnavailable) nothing was
-	// written, and done is not called.
+	// written, and done is not called. The same goes for a key to put that is empty or of kind 0, which the store keeps
+	// for itself. Commit may block for a moment when too much waits to be durable.
 	Commit(b *record.Batch, done func(error)) error
 	// Release ends the tenure. asleep is the instant to show as the actor's time of falling asleep; zero leaves it as
 	// it was. It may lose nothing that was committed; it need not wait for durability of the note it writes itself.
 	// Idempotent.
 	Release(asleep time.Time) error
-	// Destroy erases the actor's records, frees its key and marks its row destroyed, durably. The tenure is over.
+	// Destroy erases the actor's records, frees its key and marks its row destroyed, durably. The tenure is over. When
+	// it fails with a *CommitError, or because ctx ended while it waited, it may have happened nevertheless.
 	Destroy(ctx context.Context, at time.Time) error
 }

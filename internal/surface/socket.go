@@ -256,7 +256,8 @@ func (k *socket) handle(m clientproto.ToServer) bool {
 	if stalls.leave(k) {
 		return true
 	}
-	k.work() // this goroutine is the worker now
+	k.ws.Flush() // the new reader may wait for input already, and the reply was left to it
+	k.work()     // this goroutine is the worker now
 	return false
 }
 

@@ -29,7 +29,10 @@ func smallOn(fs vfs.FS) Options {
 // TestG1G2_PowerCut cuts the power at random moments of a busy store, with a random part of what was not synced
 // surviving, and opens what is left.
 func TestG1G2_PowerCut(t *testing.T) {
-	const rounds, cuts = 6, 8
+	rounds, cuts := 4, 8
+	if testing.Short() {
+		rounds = 1
+	}
 	for round := range rounds {
 		t.Run(fmt.Sprintf("seed_%d", round), func(t *testing.T) {
 			t.Parallel()

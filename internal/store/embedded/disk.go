@@ -17,15 +17,14 @@ import (
 // operation that changes something; then it is cut off for good: changes to existing files are thrown away, new files
 // go to memory, and all of them succeed. See the package documentation for why Pebble is deceived.
 //
-// Failures of compactions (tolerated categories) are passed on to Pebble instead, once opening is over: it can cope
-// with them, and they concern no commit. The next compaction is held up for a moment, since Pebble would try again at
-// once.
+// Failures of compactions (tolerated categories) are passed on to Pebble instead: it can cope with them, and they
+// concern no commit. The next compaction is held up for a moment, since Pebble would try again at once. It would do so
+// with flushes too, even inside Open, which then never returns; those are not tolerated.
 type disk struct {
 	vfs.FS // the base; reading goes there directly
 
-	cause   atomic.Pointer[error]
-	onCut   func()      // called once, before the operation that failed returns
-	opening atomic.Bool // while Pebble opens, every failure counts: Pebble would repeat a failing flush for ever
+	cause atomic.Pointer[error]
+	onCut func() // called once, before the operation that failed returns
 
 	// ops is held for reading while an operation changes the base, so that quiesce can wait for those that began
 	// before the cut.
@@ -52,7 +51,6 @@ const (
 
 func newDisk(base vfs.FS, dir string, onCut func()) *disk {
 	d := &disk{FS: base, onCut: onCut, overlay: vfs.NewMem(), hurry: make(chan struct{})}
-	d.opening.Store(true)
 	if err := d.overlay.MkdirAll(dir, 0o700); err != nil {
 		panic(err) // memory only: not reached
 	}
@@ -98,7 +96,7 @@ func (d *disk) end() { d.ops.RUnlock() }
 // fails decides what a failed change means. It returns true when Pebble shall see the error, false when the disk was
 // cut off because of it.
 func (d *disk) fails(op, name string, tolerate bool, err error) bool {
-	if tolerate && !d.opening.Load() {
+	if tolerate {
 		d.pause.Lock()
 		d.pause.delay = min(max(2*d.pause.delay, compactionPauseMin), compactionPauseMax)
 		d.pause.until = time.Now().Add(d.pause.delay)

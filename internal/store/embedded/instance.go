@@ -211,7 +211,6 @@ func (o *opener) open() (in *instance, err error) {
 	if err != nil {
 		return nil, err
 	}
-	in.disk.opening.Store(false)
 	return in, nil
 }
 
