@@ -145,7 +145,8 @@ type Tenure interface {
 	Actor() Actor
 	// Generation is the fencing number of this tenure: at least 1, above every earlier one of the actor.
 	Generation() uint64
-	// Hot returns the records of kinds below record.HotEnd as they were at Acquire, by key.
+	// Hot hands over the records of kinds below record.HotEnd as they were at Acquire, by key. The tenure does not keep
+	// them: a second call returns nothing. It must not be called concurrently with itself.
 	Hot() []record.Record
 	// Get returns one record's value, including batches committed but not yet durable. ErrNotFound when absent.
 	Get(ctx context.Context, key []byte) ([]byte, error)

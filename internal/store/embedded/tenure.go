@@ -187,9 +187,15 @@ func (in *instance) wake(actor id.ID) (r row, f fence, hot []record.Record, err 
 	return r, f, hot, nil
 }
 
-func (t *tenure) Actor() store.Actor   { return t.actor }
-func (t *tenure) Generation() uint64   { return t.gen }
-func (t *tenure) Hot() []record.Record { return t.hot }
+func (t *tenure) Actor() store.Actor { return t.actor }
+func (t *tenure) Generation() uint64 { return t.gen }
+
+// Hot hands the records over: a state may be large, and its owner has it from then on.
+func (t *tenure) Hot() []record.Record {
+	hot := t.hot
+	t.hot = nil
+	return hot
+}
 
 // enter admits a call on the tenure's own instance.
 func (t *tenure) enter() error {

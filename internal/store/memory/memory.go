@@ -513,9 +513,15 @@ type tenure struct {
 	recorded   bool // the generation is in the actor's row; guarded by store.mu
 }
 
-func (t *tenure) Actor() store.Actor   { return t.actor }
-func (t *tenure) Generation() uint64   { return t.generation }
-func (t *tenure) Hot() []record.Record { return t.hot }
+func (t *tenure) Actor() store.Actor { return t.actor }
+func (t *tenure) Generation() uint64 { return t.generation }
+
+// Hot hands the records over: a state may be large, and its owner has it from then on.
+func (t *tenure) Hot() []record.Record {
+	hot := t.hot
+	t.hot = nil
+	return hot
+}
 
 // lock begins a call. When it returns nil, store.mu is held.
 func (t *tenure) lock(ctx context.Context) error {

@@ -416,7 +416,7 @@ func TestImport(t *testing.T) {
 	for _, v := range []struct{ item, want, js string }{ // js: when it differs
 		// What needs no change is copied, whatever its heads are.
 		{"b90001616101", "b90001616101", ""},
-		{"c1fb41d954fc4007df3b", "c1fb41d954fc4007df3b", ""},
+		{"c1fb41d954fc4007df3b", "c1fb41d954fc4007df3c", ""},
 		{"f93e00", "f93e00", ""},
 		{"f97e00", "f97e00", ""},
 		{"d90103a2616b01026176", "d90103a2616b01026176", ""},

@@ -182,7 +182,7 @@ func normal(v any) any {
 		}
 		return v
 	case time.Time:
-		return v.UnixMilli()
+		return v.Round(time.Millisecond).UnixMilli()
 	case []any:
 		for i := range v {
 			v[i] = normal(v[i])

@@ -19,8 +19,9 @@ const (
 	hasDollarPair                         // an array that may be an escape array
 	hasBytes                              // a byte string
 	hasUndefined
-	hasTag    // any tag
-	hasOddKey // a map key that is an array, a map or a tag
+	hasTag       // any tag
+	hasOddKey    // a map key that is an array, a map or a tag
+	hasFloatDate // tag 1 on a float: canonical form has whole milliseconds
 )
 
 // scanner checks that items are well-formed and collects their features. It is the only reader of untrusted CBOR: what
@@ -188,6 +189,10 @@ func (s *scanner) container(at int, b byte, arg uint64, depth int) error {
 			s.seen |= hasUint8Array
 		case tagSelfDescribed:
 			s.seen |= hasSelfDescribed
+		case tagDateSeconds:
+			if s.pos < len(s.src) && s.src[s.pos] > majorSimple|info8 && s.src[s.pos] <= majorSimple|info64 {
+				s.seen |= hasFloatDate
+			}
 		}
 		return s.items(1, depth+1)
 	case majorArray:

@@ -1,5 +1,7 @@
 package value
 
+import "math"
+
 // Import appends the item src, as a client wrote it, in canonical form. js says that the client is JavaScript, where an
 // integer of 8 bytes is a bigint; without it such integers stay integers.
 //
@@ -37,7 +39,7 @@ func ImportShared(src []byte, js bool) ([]byte, error) {
 
 func isCanonical(src []byte, js bool) (bool, error) {
 	seen, err := scan(src)
-	changed := hasLongInt | hasIntegralFloat | hasUint8Array | hasSelfDescribed | hasIndefinite | hasDollarPair
+	changed := hasLongInt | hasIntegralFloat | hasUint8Array | hasSelfDescribed | hasIndefinite | hasDollarPair | hasFloatDate
 	if js {
 		changed |= hasWideInt
 	}
@@ -55,7 +57,7 @@ func Export(dst, src []byte, escape bool) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	changed := hasWideInt | hasBignum | hasIndefinite
+	changed := hasWideInt | hasBignum | hasIndefinite | hasFloatDate
 	if escape {
 		changed |= hasDollarPair
 	}
@@ -223,9 +225,46 @@ func (t *transcoder) tag() {
 		}
 	}
 	t.dst = appendHead(t.dst, majorTag, tag)
+	if tag == tagDateSeconds && major == majorSimple {
+		if _, info, arg, end := readHead(t.src, next); info > info8 && info <= info64 {
+			t.pos = end
+			seconds := floatOf(info, arg)
+			if t.importing {
+				seconds = wholeMillis(seconds)
+			} else {
+				seconds = nearestMillis(seconds)
+			}
+			t.dst = appendDouble(t.dst, seconds)
+			return
+		}
+	}
 	if tag == tagSet && major == majorArray {
 		t.array(false)
 		return
 	}
 	t.item()
+}
+
+// wholeMillis is the double for the seconds of a date that came as a double: dates have milliseconds, which a double of
+// seconds only comes close to. The result is the nearest double that is not below the millisecond, so that whoever cuts
+// off what is finer than a millisecond gets the right one.
+func wholeMillis(seconds float64) float64 {
+	millis := math.Round(seconds * 1000)
+	if math.Abs(millis) > 1<<53 || math.IsNaN(millis) {
+		return seconds
+	}
+	whole := math.Floor(millis / 1000)
+	d := millis / 1000
+	if (d-whole)*1e9 < (millis-whole*1000)*1e6 {
+		d = math.Nextafter(d, math.Inf(1))
+	}
+	return d
+}
+
+// nearestMillis undoes wholeMillis, for clients that round by themselves.
+func nearestMillis(seconds float64) float64 {
+	if d := math.Round(seconds*1000) / 1000; wholeMillis(seconds) == seconds && math.Nextafter(d, seconds) == seconds {
+		return d
+	}
+	return seconds
 }
