@@ -22,6 +22,14 @@ func TestG6_connections_that_send_no_request_are_closed(t *testing.T) {
 	})}
 	r := newReaper(10*time.Second, time.Minute)
 	r.attach(s)
+	idling := make(chan struct{}, 10)
+	note := s.ConnState
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		note(c, state)
+		if state == http.StateIdle {
+			idling <- struct{}{}
+		}
+	}
 	go s.Serve(l)
 	defer s.Close()
 	defer l.Close()
@@ -41,6 +49,7 @@ func TestG6_connections_that_send_no_request_are_closed(t *testing.T) {
 	if _, err := idle.Read(make([]byte, 4096)); err != nil {
 		t.Fatal(err)
 	}
+	<-idling
 	slow := dial("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-working
 
@@ -56,6 +65,7 @@ func TestG6_connections_that_send_no_request_are_closed(t *testing.T) {
 	if _, err := idle.Read(make([]byte, 4096)); err != nil {
 		t.Errorf("an idle connection was closed after 30 s: %v", err)
 	}
+	<-idling
 	r.reap(now.Add(time.Hour))
 	if _, err := idle.Read(make([]byte, 1)); err == nil {
 		t.Error("an idle connection is open after an hour")

@@ -10,11 +10,14 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -61,11 +64,36 @@ func AppendStored(dst []byte, v any) ([]byte, error) { return appendWith(dst, st
 
 // AppendWire appends the wire form of v, a value or a pointer to one; struct{} becomes undefined.
 func AppendWire(dst []byte, v any) ([]byte, error) {
-	switch v.(type) {
+	switch p := v.(type) {
 	case struct{}, *struct{}:
 		return append(dst, undefined), nil
+	case *int64: // frequent, and cheap to do without reflection
+		return appendInt(dst, *p), nil
+	case *bool:
+		if *p {
+			return append(dst, 0xf5), nil
+		}
+		return append(dst, 0xf4), nil
 	}
 	return appendWith(dst, wireEnc, v)
+}
+
+func appendInt(dst []byte, n int64) []byte {
+	major, u := byte(0), uint64(n)
+	if n < 0 {
+		major, u = 1<<5, uint64(-1-n)
+	}
+	switch {
+	case u < 24:
+		return append(dst, major|byte(u))
+	case u <= math.MaxUint8:
+		return append(dst, major|24, byte(u))
+	case u <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(dst, major|25), uint16(u))
+	case u <= math.MaxUint32:
+		return binary.BigEndian.AppendUint32(append(dst, major|26), uint32(u))
+	}
+	return binary.BigEndian.AppendUint64(append(dst, major|27), u)
 }
 
 // Decode reads one CBOR item of either form into v, a pointer.
@@ -113,6 +141,11 @@ func (e *ArgsError) Error() string { return e.Reason }
 // that is missing or undefined leaves a pointer or an empty interface nil; for any other type it is an error. More
 // arguments than declared are an error too. Errors are *ArgsError.
 func DecodeArgs(args []byte, v any) error {
+	if len(args) > 1 && args[0] == 0x81 { // one argument, the most frequent case, needs no list
+		if _, tuple := v.(Positional); !tuple && decodePlain(args[1:], v) {
+			return nil
+		}
+	}
 	var items []cbor.RawMessage
 	if err := dec.Unmarshal(args, &items); err != nil {
 		return &ArgsError{Reason: "arguments are not a list"}
@@ -147,6 +180,58 @@ func DecodeArgs(args []byte, v any) error {
 		}
 	}
 	return nil
+}
+
+// decodePlain decodes the types that most actions take without reflection. It reports false for everything else, which
+// includes whatever does not fit.
+func decodePlain(item []byte, v any) bool {
+	switch p := v.(type) {
+	case *int64:
+		n, ok := plainInt(item)
+		if ok {
+			*p = n
+		}
+		return ok
+	case **int64:
+		n, ok := plainInt(item)
+		if ok {
+			*p = &n
+		}
+		return ok
+	case *string:
+		if len(item) > 0 && item[0] >= 0x60 && item[0] < 0x78 && len(item) == 1+int(item[0]&0x1f) && utf8.Valid(item[1:]) {
+			*p = string(item[1:])
+			return true
+		}
+	}
+	return false
+}
+
+// plainInt reads an integer of up to 32 bits.
+func plainInt(item []byte) (int64, bool) {
+	if len(item) == 0 {
+		return 0, false
+	}
+	var n int64
+	switch info := item[0] & 0x1f; {
+	case info < 24 && len(item) == 1:
+		n = int64(info)
+	case info == 24 && len(item) == 2:
+		n = int64(item[1])
+	case info == 25 && len(item) == 3:
+		n = int64(binary.BigEndian.Uint16(item[1:]))
+	case info == 26 && len(item) == 5:
+		n = int64(binary.BigEndian.Uint32(item[1:]))
+	default:
+		return 0, false
+	}
+	switch item[0] >> 5 {
+	case 0:
+		return n, true
+	case 1:
+		return -1 - n, true
+	}
+	return 0, false
 }
 
 func arguments(n int) string {

@@ -126,3 +126,43 @@ func TestNothingIsUndefined(t *testing.T) {
 		t.Errorf("%x, %v", out, err)
 	}
 }
+
+// The short ways for frequent types must do what the long way does.
+func TestShortWaysAgreeWithTheLongWay(t *testing.T) {
+	for _, n := range []int64{0, 1, 23, 24, 255, 256, 65535, 65536, 1<<32 - 1, 1 << 32, 1<<63 - 1, -1, -24, -25, -256, -257, -65537, -1 << 32, -1 << 63} {
+		short, err := AppendWire(nil, &n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		long, err := appendWith(nil, wireEnc, n)
+		if err != nil || string(short) != string(long) {
+			t.Errorf("%d is written %x, want %x, %v", n, short, long, err)
+		}
+		var back int64
+		if err := DecodeArgs(append([]byte{0x81}, short...), &back); err != nil || back != n {
+			t.Errorf("%d is read as %d, %v", n, back, err)
+		}
+		var opt *int64
+		if err := DecodeArgs(append([]byte{0x81}, short...), &opt); err != nil || *opt != n {
+			t.Errorf("%d is read as %v, %v", n, opt, err)
+		}
+	}
+	for _, s := range []string{"", "a", "23 bytes of text, right", "longer than what fits the short way", "é"} {
+		enc, err := appendWith(nil, wireEnc, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back string
+		if err := DecodeArgs(append([]byte{0x81}, enc...), &back); err != nil || back != s {
+			t.Errorf("%q is read as %q, %v", s, back, err)
+		}
+	}
+	var s string
+	if err := DecodeArgs([]byte{0x81, 0x61, 0xff}, &s); err == nil {
+		t.Error("a text that is no UTF-8 was accepted")
+	}
+	var n int64
+	if err := DecodeArgs([]byte{0x81, 0x01, 0x02}, &n); err == nil {
+		t.Error("bytes after the argument were accepted")
+	}
+}

@@ -38,7 +38,8 @@ func (a *Actor) Action(call *ActionCall) {
 		return
 	}
 	deadline := time.Now().Add(a.spec.Options.ActionTimeout)
-	c := &Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: deadline}
+	run := &actionRun{call: Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: deadline}}
+	c := &run.call
 	if act.Kind == ConcurrentAction {
 		a.concurrent(c, act, call)
 		return
@@ -53,8 +54,10 @@ func (a *Actor) Action(call *ActionCall) {
 			return
 		}
 	}
-	c.turn = &turn{view: act.Kind == ViewAction, late: errTimedOut}
-	a.watch.begin(&watched{turn: c.turn, reply: call.Reply, deadline: deadline})
+	c.turn = &run.turn
+	run.turn.view, run.turn.late, run.turn.outs = act.Kind == ViewAction, errTimedOut, run.room[:0]
+	run.watched = watched{turn: c.turn, reply: call.Reply, deadline: deadline}
+	a.watch.begin(&run.watched)
 	a.runTurn(c, call.Reply, call.Name, func() ([]byte, error) {
 		out, err := act.Run(c, a.state, call.Args)
 		if err == nil && a.spec.BeforeResponse != nil {
@@ -62,6 +65,14 @@ func (a *Actor) Action(call *ActionCall) {
 		}
 		return out, err
 	})
+}
+
+// actionRun is what one run of an action needs, in one piece.
+type actionRun struct {
+	call    Call
+	turn    turn
+	watched watched
+	room    [2]output
 }
 
 // awaitTurn waits in line for the turn, until the deadline or until the caller is gone.

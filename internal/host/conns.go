@@ -36,7 +36,11 @@ type Conn struct {
 	idOnce sync.Once
 	id     string
 	gone   atomic.Bool
-	topics []string // subscriptions; guarded by the table's mu
+
+	// Guarded by the table's mu.
+	topics     []string // subscriptions
+	listed     bool
+	prev, next *Conn // neighbours in the table
 }
 
 // ID is the connection's id, a lower-case UUID.
@@ -72,7 +76,8 @@ func (c *Conn) close(code int, reason string) {
 // connTable is an actor's connections and who listens to what.
 type connTable struct {
 	mu     sync.Mutex // guards all below
-	all    map[*Conn]struct{}
+	first  *Conn      // a list, since a transient connection comes and goes with every HTTP call
+	count  int
 	stand  int
 	topics map[string][]*Conn // never changed in place but by appending: readers keep their length
 }
@@ -87,10 +92,12 @@ func (t *connTable) add(c *Conn, limit int) bool {
 		}
 		t.stand++
 	}
-	if t.all == nil {
-		t.all = make(map[*Conn]struct{})
+	c.listed, c.next = true, t.first
+	if t.first != nil {
+		t.first.prev = c
 	}
-	t.all[c] = struct{}{}
+	t.first = c
+	t.count++
 	return true
 }
 
@@ -98,13 +105,19 @@ func (t *connTable) add(c *Conn, limit int) bool {
 func (t *connTable) remove(c *Conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.all[c]; !ok {
+	if !c.listed {
 		return false
 	}
-	delete(t.all, c)
-	if len(t.all) == 0 {
-		t.all = nil
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		t.first = c.next
 	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.listed, c.prev, c.next = false, nil, nil
+	t.count--
 	if c.sink != nil {
 		t.stand--
 	}
@@ -136,7 +149,7 @@ const maxTopics = 1024
 func (t *connTable) subscribe(c *Conn, topic string, on bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.all[c]; !ok {
+	if !c.listed {
 		return true // it is gone: there is nothing to subscribe
 	}
 	i := slices.Index(c.topics, topic)
@@ -169,8 +182,8 @@ func (t *connTable) subscribers(topic string) []*Conn {
 func (t *connTable) list() []*Conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := make([]*Conn, 0, len(t.all))
-	for c := range t.all {
+	out := make([]*Conn, 0, t.count)
+	for c := t.first; c != nil; c = c.next {
 		out = append(out, c)
 	}
 	return out

@@ -188,11 +188,12 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if t.view {
 		return a.checkView()
 	}
-	enc, err := a.state.AppendTo(a.scratch[:0])
+	sealed, err := a.state.AppendTo(append(a.scratch[:0], record.Version))
 	if err != nil {
 		return fmt.Errorf("encode the state: %w", err)
 	}
-	a.keepScratch(enc)
+	a.keepScratch(sealed)
+	enc := sealed[1:]
 	if bytes.Equal(enc, a.encoded) {
 		return nil
 	}
@@ -211,15 +212,35 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if len(enc) > a.spec.Options.MaxStateBytes {
 		return fault.New("actor", "state_too_large", fmt.Sprintf("The state would be %d bytes, the limit is %d: keep less in it, or raise Options.MaxStateBytes", len(enc), a.spec.Options.MaxStateBytes))
 	}
-	sealed := record.Seal(enc)
-	batch := &record.Batch{}
-	batch.Put(record.Key(record.KindState), sealed)
-	if err := a.commit(batch); err != nil {
+	sealed = bytes.Clone(sealed) // the storage keeps it; the scratch buffer is ours
+	sc := &stateCommit{actor: a, put: [1]record.Record{{Key: stateKey, Value: sealed}}}
+	sc.batch.Puts = sc.put[:]
+	if err := a.commit(sc); err != nil {
 		return err
 	}
 	t.committed = true
 	a.encoded = sealed[1:]
 	return nil
+}
+
+// stateKey is the key of the state's record.
+var stateKey = record.Key(record.KindState)
+
+// stateCommit is a turn's commit under way, in one piece.
+type stateCommit struct {
+	actor  *Actor
+	number uint64
+	batch  record.Batch
+	put    [1]record.Record
+}
+
+// done hears from the storage.
+func (sc *stateCommit) done(err error) {
+	if err != nil {
+		sc.actor.fail(err)
+		return
+	}
+	sc.actor.gate.complete(sc.number)
 }
 
 // checkView makes sure, where checks are on, that a handler declared read-only changed nothing.
@@ -247,19 +268,13 @@ func (a *Actor) keepScratch(b []byte) {
 }
 
 // commit hands a batch to the storage. An error means that nothing was written and the actor is done for.
-func (a *Actor) commit(b *record.Batch) error {
+func (a *Actor) commit(sc *stateCommit) error {
 	n, ok := a.gate.issue()
 	if !ok {
 		return errVoid
 	}
-	err := a.records.Commit(b, func(err error) {
-		if err != nil {
-			a.fail(err)
-			return
-		}
-		a.gate.complete(n)
-	})
-	if err != nil {
+	sc.number = n
+	if err := a.records.Commit(&sc.batch, sc.done); err != nil {
 		a.gate.retract()
 		a.fail(err)
 		return errVoid

@@ -259,11 +259,12 @@ func (s *Surface) serveAction(w http.ResponseWriter, r *http.Request, name strin
 		return
 	}
 	call.Conn = conn
-	reply := &httpReply{surface: s, w: w, enc: enc, version: version, released: make(chan struct{}, 1)}
+	reply := newReply(s, w, enc, version)
 	call.Reply = reply
 	a.Action(call)
 	a.Disconnect(conn)
 	reply.write()
+	reply.done()
 }
 
 // request is what the actor may know of the HTTP request. It lives as long as the call or the connection, so it must not

@@ -24,6 +24,23 @@ type httpReply struct {
 	written bool
 }
 
+// replies keeps replies for the next calls. Sending on released is the last that anybody else does with one, and write
+// receives it, so that it is nobody's when write returns.
+var replies = sync.Pool{New: func() any { return &httpReply{released: make(chan struct{}, 1)} }}
+
+func newReply(s *Surface, w http.ResponseWriter, enc clientproto.Encoding, version uint16) *httpReply {
+	r := replies.Get().(*httpReply)
+	r.surface, r.w, r.enc, r.version = s, w, enc, version
+	return r
+}
+
+// done gives the reply back after write.
+func (r *httpReply) done() {
+	r.surface, r.w, r.output, r.failure = nil, nil, nil, nil
+	r.waiting, r.written = false, false
+	replies.Put(r)
+}
+
 // Prepare keeps the outcome: encoding it is left to the request's goroutine, which writes it.
 func (r *httpReply) Prepare(output []byte, failure *fault.Error) {
 	r.output, r.failure = output, failure
@@ -40,6 +57,11 @@ func (r *httpReply) Release(failure *fault.Error) {
 // Expired answers in the handler's place. The TCP connection ends with the answer: the next request on it would wait for
 // the handler.
 func (r *httpReply) Expired(failure *fault.Error) {
+	r.expire(failure)
+	r.released <- struct{}{}
+}
+
+func (r *httpReply) expire(failure *fault.Error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failure = failure
@@ -50,7 +72,6 @@ func (r *httpReply) Expired(failure *fault.Error) {
 		// A writer that cannot flush sends when the handler is back: late, but not lost.
 		_ = http.NewResponseController(r.w).Flush()
 	}
-	r.released <- struct{}{}
 }
 
 // write waits until the outcome may leave and writes it.

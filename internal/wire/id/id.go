@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"sync"
 )
 
 // Size is the length of an ID in bytes, TextLen that of its text.
@@ -35,11 +36,34 @@ func (e *ParseError) Error() string { return "invalid id: " + e.Reason }
 func New(label uint16) ID {
 	var d ID
 	d[0] = formatVersion
-	rand.Read(d[1:17]) // never fails: it ends the process rather than return an error
+	randomness.read(d[1:17])
 	d[7] = d[7]&0x0f | 0x40
 	d[9] = d[9]&0x3f | 0x80
 	binary.BigEndian.PutUint16(d[17:], label)
 	return d
+}
+
+// randomness hands out bytes from the system's generator, which is asked for many at once: an id is made for every
+// request.
+var randomness pool
+
+type pool struct {
+	mu   sync.Mutex // guards all below
+	buf  [1024]byte
+	left int
+}
+
+func (p *pool) read(dst []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left < len(dst) {
+		rand.Read(p.buf[:]) // never fails: it ends the process rather than return an error
+		p.left = len(p.buf)
+	}
+	from := p.buf[p.left-len(dst) : p.left]
+	copy(dst, from)
+	clear(from)
+	p.left -= len(dst)
 }
 
 // Label is the label of the datacenter that made the ID.
