@@ -1,62 +1,10 @@
 package rivet_test
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
+
+	"github.com/rivetgo/rivet/internal/compiletest"
 )
 
-// What a contract promises is that mistakes do not compile. The program under testdata/compile makes them, one a line,
-// and says what the compiler must answer.
-func TestMistakesDoNotCompile(t *testing.T) {
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("there is no go command")
-	}
-	file := filepath.Join("testdata", "compile", "main.go")
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[int]*regexp.Regexp{}
-	for i, line := range strings.Split(string(source), "\n") {
-		if _, text, ok := strings.Cut(line, "// want `"); ok {
-			want[i+1] = regexp.MustCompile(strings.TrimSuffix(text, "`"))
-		}
-	}
-
-	cmd := exec.Command(goTool, "build", "-gcflags=-e", "-o", os.DevNull, "./testdata/compile")
-	cmd.Env = append(os.Environ(), "GOPROXY=off")
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Fatal("the program compiles")
-	}
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		position, message, ok := strings.Cut(lines.Text(), ": ")
-		if !ok || !strings.Contains(position, "main.go:") {
-			continue
-		}
-		var line, column int
-		if _, err := fmt.Sscanf(position[strings.Index(position, "main.go:"):], "main.go:%d:%d", &line, &column); err != nil {
-			t.Fatalf("%s: %v", lines.Text(), err)
-		}
-		re, ok := want[line]
-		if !ok || !re.MatchString(message) {
-			t.Errorf("line %d: %s", line, message)
-		}
-		delete(want, line)
-	}
-	for line, re := range want {
-		t.Errorf("line %d: the compiler does not say %s", line, re)
-	}
-	if t.Failed() {
-		t.Logf("%s", out)
-	}
-}
+// What a contract promises to callers is that mistakes do not compile.
+func TestMistakesDoNotCompile(t *testing.T) { compiletest.Run(t, "./testdata/compile") }

@@ -1,8 +1,11 @@
 package actor
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/rivetgo/rivet"
 	"github.com/rivetgo/rivet/internal/codec"
@@ -30,7 +33,7 @@ func HandleConcurrent[I, S, A, R any](d *Spec[I, S], action rivet.Action[I, A, R
 		return
 	}
 	d.bound[action.Name()] = binding{contract.Caller(0), &host.Action{
-		Kind: host.ConcurrentAction,
+		Kind: host.ConcurrentAction, Example: example[A](),
 		Run: func(hc *host.Call, _ host.State, args []byte) ([]byte, error) {
 			return run(action.Name(), args, func(arg A) (R, error) { return handler(&Ctx{hc}, Self[S]{hc}, arg) })
 		},
@@ -42,7 +45,7 @@ func bindTurn[I, S, A, R any](d *Spec[I, S], action rivet.Action[I, A, R], handl
 		return
 	}
 	d.bound[action.Name()] = binding{contract.Caller(1), &host.Action{
-		Kind: kind,
+		Kind: kind, Example: example[A](),
 		Run: func(hc *host.Call, s host.State, args []byte) ([]byte, error) {
 			return run(action.Name(), args, func(arg A) (R, error) { return handler(unbox[S](s), &Ctx{hc}, arg) })
 		},
@@ -64,6 +67,37 @@ func (d *Spec[I, S]) bind(of *contract.Contract, name string, missing bool, at c
 		return true
 	}
 	return false
+}
+
+// example is arguments of type A for hints to people: the inside of a JSON array.
+func example[A any]() string {
+	var zero A
+	targets := []any{&zero}
+	switch t := any(&zero).(type) {
+	case *rivet.None:
+		return ""
+	case codec.Positional:
+		targets = t.Pointers()
+	}
+	var out []string
+	for _, p := range targets {
+		switch t := reflect.TypeOf(p).Elem(); t.Kind() {
+		case reflect.String:
+			out = append(out, `"hello"`)
+		case reflect.Bool:
+			out = append(out, "true")
+		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8,
+			reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
+			out = append(out, "1")
+		default:
+			text, err := json.Marshal(p)
+			if err != nil {
+				text = []byte("null")
+			}
+			out = append(out, string(text))
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 // run is the typed edge of an action: decode, handle, encode.

@@ -3,8 +3,12 @@ package engine
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/rivetgo/rivet/internal/host"
 )
 
 // banner says what runs where and how to call it.
@@ -23,14 +27,30 @@ func (e *Engine) banner(out io.Writer) {
 		return
 	}
 	fmt.Fprintf(&b, "  actors      %s\n", strings.Join(e.names, ", "))
-	name, action := e.names[0], "ACTION"
-	if len(e.sample) > 0 {
-		action = e.sample
-	}
-	fmt.Fprintf(&b, "\n  curl        curl -X POST '%s/gateway/%s/action/%s?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=hello' \\\n", e.URL(), name, action)
-	fmt.Fprintf(&b, "                -H 'content-type: application/json' -d '{\"args\":[1]}'\n")
+	c := e.sample
+	fmt.Fprintf(&b, "\n  curl        curl -X POST '%s/gateway/%s/action/%s?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=hello' \\\n", e.URL(), c.actor, c.action)
+	fmt.Fprintf(&b, "                -H 'content-type: application/json' -d '{\"args\":[%s]}'\n", c.args)
 	fmt.Fprintf(&b, "  JavaScript  import { createClient } from \"rivetkit/client\";\n")
 	fmt.Fprintf(&b, "              const client = createClient(\"%s\");\n", e.URL())
-	fmt.Fprintf(&b, "              await client.%s.getOrCreate([\"hello\"]).%s(1);\n\n", name, action)
+	fmt.Fprintf(&b, "              await client.%s.getOrCreate([\"hello\"]).%s(%s);\n\n", c.actor, c.action, c.args)
 	io.WriteString(out, b.String())
+}
+
+// sample is a call that works.
+type sample struct{ actor, action, args string }
+
+// sampleOf picks the action to show: the first by name that takes arguments, for it shows more, else the first.
+func sampleOf(s *host.Spec) sample {
+	c := sample{actor: s.Name, action: "ACTION"}
+	names := slices.Sorted(maps.Keys(s.Actions))
+	if len(names) > 0 {
+		c.action = names[0]
+	}
+	for _, name := range names {
+		if args := s.Actions[name].Example; args != "" {
+			c.action, c.args = name, args
+			break
+		}
+	}
+	return c
 }

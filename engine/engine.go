@@ -47,7 +47,7 @@ type Engine struct {
 	cfg    Config
 	log    *slog.Logger
 	names  []string
-	sample string // an action of the first actor, for the banner
+	sample sample // a call of the first actor, for the banner
 
 	store     store.Store
 	placement *placement.Placement
@@ -84,15 +84,11 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 		return nil, &DefinitionError{err}
 	}
 	e := &Engine{cfg: cfg, log: cfg.logger(), done: make(chan struct{})}
-	for i, s := range specs {
+	for _, s := range specs {
 		e.names = append(e.names, s.Name)
-		if i == 0 {
-			for name := range s.Actions {
-				if e.sample == "" || name < e.sample {
-					e.sample = name
-				}
-			}
-		}
+	}
+	if len(specs) > 0 {
+		e.sample = sampleOf(specs[0])
 	}
 	defer func() {
 		if err != nil {

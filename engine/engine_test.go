@@ -219,6 +219,75 @@ func TestG6_closing_waits_for_work_and_answers_it(t *testing.T) {
 	want(t, get, again.handle("a"), rivet.None{}, 5)
 }
 
+// A handler that is slow keeps neither its own connection's later messages nor its own reply.
+func TestSlowHandlerDoesNotBlockItsConnection(t *testing.T) {
+	r := begin(t, "", actor.Options{})
+	conn, err := r.handle("a").Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 3 {
+		r.probe.slowGo = make(chan struct{})
+		held, read := make(chan error, 1), make(chan error, 1)
+		go func() { _, err := hold.Call(t.Context(), conn, rivet.None{}); held <- err }()
+		<-r.probe.slowIn
+		go func() { _, err := get.Call(t.Context(), conn, rivet.None{}); read <- err }()
+		go func() { _, err := slow.Call(t.Context(), conn, 1); read <- err }()
+		<-r.probe.slowIn // the concurrent action runs although the turn is held
+		close(r.probe.slowGo)
+		for _, ch := range []chan error{held, read, read} {
+			select {
+			case err := <-ch:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("a reply did not leave")
+			}
+		}
+	}
+}
+
+// The Go client finds its way back to a server that was gone, and listens again.
+func TestConnectionSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	r := begin(t, dir, actor.Options{})
+	address := strings.TrimPrefix(r.URL(), "http://")
+	c, err := rivet.NewClient(r.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	conn, err := things.GetOrCreate(c, rivet.Key{"a"}, thing{}).Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := changed.Listen(t.Context(), conn)
+	want(t, add, conn, 1, 1)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Start(t.Context(), Config{Listen: address, StoragePath: dir, Log: quiet()}, newProbe().definition(actor.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	want(t, add, conn, 1, 2)
+	var seen []int64
+	for n, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen = append(seen, n); n == 2 {
+			break
+		}
+	}
+	if fmt.Sprint(seen) != "[1 2]" {
+		t.Errorf("events %v", seen)
+	}
+}
+
 func TestSecondEngineOnTheSameDirectoryIsRefused(t *testing.T) {
 	r := begin(t, "", actor.Options{})
 	_, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", StoragePath: r.dir, Log: quiet()})

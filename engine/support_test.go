@@ -37,6 +37,7 @@ var (
 	callOther  = rivet.NewAction[rivet.Args2[rivet.Key, bool], int64](things, "callOther")
 	flood      = rivet.NewAction[int, rivet.None](things, "flood")
 	slow       = rivet.NewAction[int64, string](things, "slow")
+	hold       = rivet.NewAction[rivet.None, string](things, "hold")
 	sleepNow   = rivet.NewAction[rivet.None, rivet.None](things, "sleepNow")
 	destroyNow = rivet.NewAction[rivet.None, rivet.None](things, "destroyNow")
 	lives      = rivet.NewAction[rivet.None, int64](things, "lives")
@@ -128,6 +129,11 @@ func (p *probe) definition(options actor.Options) actor.Definition {
 			actor.Broadcast(c, changed, s.N)
 			return nil
 		})
+	})
+	actor.Handle(d, hold, func(*thingState, *actor.Ctx, rivet.None) (string, error) {
+		p.slowIn <- struct{}{}
+		<-p.slowGo
+		return "let go", nil
 	})
 	actor.Handle(d, sleepNow, func(_ *thingState, c *actor.Ctx, _ rivet.None) (rivet.None, error) {
 		c.Sleep()

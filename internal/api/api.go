@@ -97,6 +97,9 @@ func New(cfg Config) *API {
 		"/actors/{id}/sleep":      {"POST": {serve: a.sleepActor}},
 		"/actors/{id}/reschedule": {"POST": {serve: a.rescheduleActor}},
 	}
+	if cfg.NotFound != nil {
+		delete(a.routes, "/") // pages have a front page of their own
+	}
 	return a
 }
 

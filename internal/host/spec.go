@@ -54,7 +54,9 @@ const (
 // CBOR item). s is nil for concurrent actions.
 type Action struct {
 	Kind ActionKind
-	Run  func(c *Call, s State, args []byte) ([]byte, error)
+	// Example is arguments that fit, as the inside of a JSON array, for hints to people.
+	Example string
+	Run     func(c *Call, s State, args []byte) ([]byte, error)
 }
 
 // State is one actor's state as the host handles it. Only the holder of the turn calls it.
