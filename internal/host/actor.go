@@ -8,18 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/lifecycle"
 	"github.com/rivetgo/rivet/internal/wire/actorkey"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/record"
-)
-
-type phase int
-
-const (
-	phaseLoading  phase = iota // Start runs; nobody else knows the actor
-	phaseStarted               // serves
-	phaseStopping              // draws to its end: calls that are under way finish, new ones are refused
-	phaseGone                  // stopped, or failed
 )
 
 // Actor is one life of one actor on this host. All exported methods may be called concurrently.
@@ -37,6 +29,7 @@ type Actor struct {
 	cut   context.CancelFunc
 	// stopping is closed when the actor begins to stop.
 	stopping chan struct{}
+	stopOnce sync.Once
 
 	slot    chan struct{} // the turn: whoever put the token in holds it
 	waiting atomic.Int32  // calls that wait for the turn
@@ -51,9 +44,9 @@ type Actor struct {
 	conns connTable
 
 	mu            sync.Mutex // guards all below; never held while anything waits
-	phase         phase
+	machine       lifecycle.Host
+	ending        bool         // the grace has begun
 	refusal       *fault.Error // why calls on open connections are refused; nil: they are not
-	destroy       bool         // the stop under way became a destroy
 	calls         int          // see activity
 	keepAwake     int
 	waitUntil     int
@@ -81,9 +74,8 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	a.watch.expired = func(w *watched) { w.reply.Expired(a.visible("action", errTimedOut)) }
 	a.named = fault.Actor{ID: a.idText, Generation: p.Generation, Key: p.KeyText, HasKey: true}
 	if err := a.load(ctx); err != nil {
-		a.mu.Lock()
-		a.phase = phaseGone
-		a.mu.Unlock()
+		a.happen(lifecycle.HostEvent{Event: lifecycle.LoadFailed})
+		a.gate.fail()
 		a.cut()
 		return nil, err
 	}
@@ -92,7 +84,7 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	if a.failure != nil {
 		return nil, errVoid // a commit of the start failed before anybody was told of the actor
 	}
-	a.phase = phaseStarted
+	a.machine.Step(lifecycle.HostEvent{Event: lifecycle.Loaded}) // nobody can have asked for a stop yet
 	a.lastActive = time.Now()
 	a.idle = time.AfterFunc(spec.Options.SleepAfter, a.checkIdle)
 	return a, nil
@@ -189,7 +181,7 @@ func (a *Actor) Log() *slog.Logger {
 func (a *Actor) Enter() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.phase != phaseStarted {
+	if a.machine.Phase() != lifecycle.HostStarted {
 		return ErrStopping
 	}
 	a.calls++
@@ -200,11 +192,8 @@ func (a *Actor) Enter() error {
 func (a *Actor) EnterOpen() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.refusal != nil:
+	if a.refusal != nil {
 		return a.refusal
-	case a.phase == phaseGone:
-		return errVoid
 	}
 	a.calls++
 	return nil
@@ -245,7 +234,7 @@ func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 		count = &a.keepAwake
 	}
 	a.mu.Lock()
-	if a.phase == phaseGone {
+	if a.machine.Phase() >= lifecycle.Finalize {
 		a.mu.Unlock()
 		a.Log().Warn("background work was dropped: the actor is gone", "kind", what)
 		return

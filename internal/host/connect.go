@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/rivetgo/rivet/internal/callchain"
+	"github.com/rivetgo/rivet/internal/lifecycle"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 )
 
@@ -69,7 +70,7 @@ func (a *Actor) Disconnect(conn *Conn) {
 	if a.calls == 0 {
 		a.settleActivity() // idle time counts from here
 	}
-	if a.spec.OnDisconnect == nil || a.phase == phaseGone {
+	if a.spec.OnDisconnect == nil || a.machine.Phase() >= lifecycle.Finalize {
 		a.mu.Unlock()
 		return
 	}

@@ -1,6 +1,10 @@
 package host
 
-import "time"
+import (
+	"time"
+
+	"github.com/rivetgo/rivet/internal/lifecycle"
+)
 
 // activity is what keeps an actor awake.
 type activity struct {
@@ -35,7 +39,7 @@ func (s activity) blocker() string {
 // timer for the time that is left otherwise. The timer is not touched by calls, which only note when they end.
 func (a *Actor) checkIdle() {
 	a.mu.Lock()
-	if a.phase != phaseStarted {
+	if a.machine.Phase() != lifecycle.HostStarted {
 		a.mu.Unlock()
 		return
 	}
@@ -58,7 +62,7 @@ func (a *Actor) checkIdle() {
 // activity is what keeps the actor awake now. The caller holds mu.
 func (a *Actor) activity() activity {
 	return activity{
-		Loading:       a.phase == phaseLoading,
+		Loading:       a.machine.Phase() == lifecycle.Loading,
 		NoSleep:       a.spec.Options.NoSleep,
 		Calls:         a.calls,
 		KeepAwake:     a.keepAwake,

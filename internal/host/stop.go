@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/lifecycle"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 )
 
@@ -14,51 +15,101 @@ import (
 // hooks are waited for; what is not done by then is cut off and reported in the log. Connections stay usable until that
 // work is done, so that what it sends still arrives.
 func (a *Actor) Stop(destroy bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.destroy = a.destroy || destroy
-	if a.phase != phaseStarted {
-		return
+	kind := lifecycle.KindSleep
+	if destroy {
+		kind = lifecycle.KindDestroy
 	}
-	a.phase = phaseStopping
-	a.idle.Stop()
-	close(a.stopping)
-	go a.end() // ends with the grace period at the latest
+	a.happen(lifecycle.HostEvent{Event: lifecycle.StopRequested, Kind: kind})
 }
 
-// end is the orderly end.
+// happen tells the machine what happened and does what it answers. Only BeginGrace returns at once; the rest may wait
+// for storage, within bounds.
+func (a *Actor) happen(e lifecycle.HostEvent) {
+	a.mu.Lock()
+	effects := a.machine.Step(e)
+	a.mu.Unlock()
+	for _, f := range effects {
+		switch f.Effect {
+		case lifecycle.BeginGrace:
+			a.mu.Lock()
+			first := !a.ending
+			a.ending = true
+			a.mu.Unlock()
+			if first { // else the end under way sees what kind it has become
+				a.idle.Stop()
+				a.closeStopping()
+				go a.end() // ends with the grace period
+			}
+		case lifecycle.CutOff:
+			a.logCutOff()
+		case lifecycle.RunFinal:
+			a.final(f.Save)
+			a.happen(lifecycle.HostEvent{Event: lifecycle.Finalized})
+		case lifecycle.Report:
+			a.owner.Stopped(f.Err)
+		}
+	}
+}
+
+// end is the grace of an orderly end.
 func (a *Actor) end() {
 	grace, done := context.WithTimeout(a.alive, a.spec.Options.GracePeriod)
 	defer done()
-
 	a.lastHook(grace)
-	cutOff := !a.awaitQuiet(grace)
+	drained := a.awaitQuiet(grace)
 	// Replies that wait for their commits go out before the sockets close. An error means that time is up or the actor
 	// failed, which ends it below.
 	_ = a.gate.wait(grace, 0)
 	for _, c := range a.conns.list() {
 		c.close(1000, "actor.stopped")
 	}
-	cutOff = !a.awaitQuiet(grace) || cutOff
+	drained = a.awaitQuiet(grace) && drained
+	event := lifecycle.Drained
+	if !drained {
+		event = lifecycle.GraceOver
+	}
+	a.happen(lifecycle.HostEvent{Event: event})
+}
+
+// final is the end of every started actor's life. An orderly one first lets its last commits become durable: the owner
+// must not hear of the end before.
+func (a *Actor) final(orderly bool) {
 	if a.becameDestroy() {
 		a.refuse(fault.New("actor", "destroying", "Actor is destroying."))
-	} else {
+	} else if orderly {
 		a.refuse(fault.New("actor", "stopping", "Actor is stopping."))
+	} else {
+		a.refuse(errVoid)
 	}
-	if cutOff && a.alive.Err() == nil {
-		a.logCutOff()
-	}
-	// From here on nobody gets the turn: what still runs may go on, but its turns are refused.
-	if err := a.takeLastTurn(grace); err == nil {
-		// All commits were handed over; the owner must not hear of the end before they are durable.
+	if orderly && a.tryLastTurn() {
 		bound, stop := context.WithTimeout(context.Background(), a.spec.Options.GracePeriod)
 		if err := a.gate.wait(bound, 0); err != nil && !a.gate.void() {
 			a.Log().Error("the last commits are not durable within the grace period", "error", err)
 		}
 		stop()
 	}
-	a.gone(nil)
+	a.idle.Stop()
+	a.closeStopping()
+	a.gate.fail() // whatever still comes is void
+	a.watch.stop(a.visible("end", errVoid))
+	a.cut()
+	for _, c := range a.conns.list() {
+		c.close(1011, "actor.restarting")
+	}
 }
+
+// tryLastTurn takes the turn for good if it is free. A handler that ignores the end of its time keeps it; it then holds
+// an actor that is gone, and its turn cannot commit any more.
+func (a *Actor) tryLastTurn() bool {
+	select {
+	case a.slot <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *Actor) closeStopping() { a.stopOnce.Do(func() { close(a.stopping) }) }
 
 // lastHook runs OnSleep or OnDestroy; when a sleep becomes a destroy while OnSleep runs, OnDestroy follows.
 func (a *Actor) lastHook(grace context.Context) {
@@ -81,7 +132,7 @@ func (a *Actor) lastHook(grace context.Context) {
 func (a *Actor) becameDestroy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.destroy
+	return a.machine.Kind() == lifecycle.KindDestroy
 }
 
 // awaitQuiet waits until no call, background work or disconnect hook is under way. It reports false when ctx ended first.
@@ -102,27 +153,14 @@ func (a *Actor) awaitQuiet(ctx context.Context) bool {
 	}
 }
 
-// takeLastTurn takes the turn for good. A handler that ignores the end of its time keeps it; it then holds an actor that
-// is gone, and its turn cannot commit any more.
-func (a *Actor) takeLastTurn(grace context.Context) error {
-	select {
-	case a.slot <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case a.slot <- struct{}{}:
-		return nil
-	case <-grace.Done():
-		return grace.Err()
-	}
-}
-
+// logCutOff tells what an end does not wait for any longer.
 func (a *Actor) logCutOff() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Log().Warn("work was cut off at the end of the grace period",
-		"grace", a.spec.Options.GracePeriod, "calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting)
+	if a.calls+a.keepAwake+a.waitUntil+a.disconnecting > 0 {
+		a.Log().Warn("work is cut off", "grace", a.spec.Options.GracePeriod,
+			"calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting)
+	}
 }
 
 // fail ends the actor because a commit failed or was fenced (G10). It may be called from anywhere and does not wait.
@@ -131,41 +169,12 @@ func (a *Actor) fail(err error) {
 		return
 	}
 	a.mu.Lock()
-	loading := a.phase == phaseLoading
+	loading := a.machine.Phase() == lifecycle.Loading
 	a.failure = err
 	a.mu.Unlock()
 	a.Log().Error("commit failed: the actor ends and will be loaded from what is durable", "error", err)
 	a.cut()
-	if loading {
-		return // Start reports it
+	if !loading { // else Start reports it
+		go a.happen(lifecycle.HostEvent{Event: lifecycle.Broken, Err: err}) // ends when the end is reported
 	}
-	go a.gone(err)
-}
-
-// gone is the end of every started actor's life, orderly (nil) or not. Only the first call counts.
-func (a *Actor) gone(err error) {
-	a.mu.Lock()
-	if a.phase == phaseGone {
-		a.mu.Unlock()
-		return
-	}
-	if a.phase == phaseStarted {
-		a.idle.Stop()
-		close(a.stopping)
-	}
-	a.phase = phaseGone
-	if a.refusal == nil {
-		a.refusal = errVoid
-	}
-	if err == nil {
-		err = a.failure
-	}
-	a.mu.Unlock()
-	a.gate.fail() // whatever still comes is void
-	a.watch.stop(a.visible("end", errVoid))
-	a.cut()
-	for _, c := range a.conns.list() {
-		c.close(1011, "actor.restarting")
-	}
-	a.owner.Stopped(err)
 }
