@@ -179,16 +179,14 @@ func TestManyCallersOneActor(t *testing.T) {
 	h := r.handle("a")
 	var wg sync.WaitGroup
 	for range 32 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			for range 20 {
 				if _, err := add.Call(t.Context(), h, 1); err != nil {
 					t.Error(err)
 					return
 				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	want(t, get, h, rivet.None{}, 640)

@@ -164,9 +164,7 @@ func throughput(n int, span time.Duration, op func(worker int) (int, error)) (fl
 	began := time.Now()
 	until := began.Add(span)
 	for w := range n {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			done := 0
 			for time.Now().Before(until) {
 				k, err := op(w)
@@ -177,7 +175,7 @@ func throughput(n int, span time.Duration, op func(worker int) (int, error)) (fl
 				done += k
 			}
 			total.Add(int64(done))
-		}()
+		})
 	}
 	wg.Wait()
 	took := time.Since(began)

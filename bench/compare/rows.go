@@ -406,9 +406,7 @@ func wake(_ context.Context, b *bench) (result, error) {
 		var wg sync.WaitGroup
 		errs := make(chan error, actors)
 		for _, id := range ids {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				resp, err := http.Post("http://"+sut.addr+"/actors/"+id+"/sleep?namespace=default", "application/json", bytes.NewReader([]byte("{}")))
 				if err != nil {
 					errs <- err
@@ -416,7 +414,7 @@ func wake(_ context.Context, b *bench) (result, error) {
 				}
 				_, _ = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
-			}()
+			})
 		}
 		wg.Wait()
 		for i := range ids {
@@ -462,16 +460,14 @@ func memory(_ context.Context, b *bench) (result, error) {
 		var wg sync.WaitGroup
 		errs := make(chan error, len(cs))
 		for w, c := range cs {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				for i := from + w; i < to; i += len(cs) {
 					if err := c.do(action(sut.addr, "counter", fmt.Sprint("m", i), "inc", "1")); err != nil {
 						errs <- err
 						return
 					}
 				}
-			}()
+			})
 		}
 		wg.Wait()
 		select {
@@ -574,16 +570,14 @@ func fanout(_ context.Context, b *bench) (result, error) {
 			var wg sync.WaitGroup
 			bad := make(chan error, n)
 			for _, c := range cs {
-				wg.Add(1)
-				go func() {
-					defer wg.Done()
+				wg.Go(func() {
 					for range events {
 						if err := c.skip(); err != nil {
 							bad <- err
 							return
 						}
 					}
-				}()
+				})
 			}
 			wg.Wait()
 			took := time.Since(began)

@@ -153,7 +153,6 @@ func (w *world) object(actor, key, rest string) string {
 		`","datacenter":"default","runner_name_selector":"default","crash_policy":"sleep","create_ts":` + epoch + `,` + rest + `}`
 }
 
-const asleep = `"start_ts":null,"pending_allocation_ts":null,"connectable_ts":null,"sleep_ts":null,"reschedule_ts":null,"destroy_ts":null`
 const awake = `"start_ts":` + epoch + `,"pending_allocation_ts":null,"connectable_ts":` + epoch + `,"sleep_ts":null,"reschedule_ts":null,"destroy_ts":null`
 
 func TestOpenRoutes(t *testing.T) {

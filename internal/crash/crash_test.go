@@ -50,18 +50,14 @@ func TestG2_acknowledged_means_durable(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var load sync.WaitGroup
 		for w := range writers {
-			load.Add(1)
-			go func() {
-				defer load.Done()
+			load.Go(func() {
 				write(ctx, s, l, life, w)
-			}()
+			})
 		}
 		for k := range 2 {
-			load.Add(1)
-			go func() {
-				defer load.Done()
+			load.Go(func() {
 				listen(ctx, s, l, oldKey(k))
-			}()
+			})
 		}
 		// The moment of the kill is what the test is about: any time between "just begun" and "warm".
 		wait := time.NewTimer(time.Duration(1+rnd.IntN(150)) * time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -314,9 +315,7 @@ func (c *Client) headersFor(ctx context.Context) http.Header {
 func (c *Client) finish(req *http.Request) { c.addHeaders(req.Header) }
 
 func (c *Client) addHeaders(h http.Header) {
-	for name, values := range c.headers {
-		h[name] = values
-	}
+	maps.Copy(h, c.headers)
 }
 
 // answer is an HTTP answer, read to its end.

@@ -165,7 +165,7 @@ func sockets(t *testing.T, serve func(n int, p *peer)) http.HandlerFunc {
 		defer ws.CloseNow()
 		ws.SetReadLimit(-1)
 		encoding := clientproto.JSON
-		for _, p := range strings.Split(r.Header.Get("Sec-WebSocket-Protocol"), ",") {
+		for p := range strings.SplitSeq(r.Header.Get("Sec-WebSocket-Protocol"), ",") {
 			if name, ok := strings.CutPrefix(strings.TrimSpace(p), "rivet_encoding."); ok {
 				encoding, _ = clientproto.ParseEncoding(name)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -174,9 +175,7 @@ func (c *call) refuseWebSocket(e *fault.Error) {
 		if handshake, ok := errors.AsType[*ws.HandshakeError](err); ok {
 			h := c.w.Header()
 			h[headerRay] = c.ray[:]
-			for name, v := range handshake.Header {
-				h[name] = v
-			}
+			maps.Copy(h, handshake.Header)
 			refusal.Write(c.w, refusal.BadRequest(handshake.Detail), handshake.Status)
 		}
 		return

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -210,10 +211,8 @@ func (r *route) splitQuery(rawQuery string, p *params) error {
 		case i >= 0:
 			p.given |= 1 << i
 		default:
-			for _, u := range unknown {
-				if u == name {
-					return refusal.QueryDuplicateParam(ownPrefix + name)
-				}
+			if slices.Contains(unknown, name) {
+				return refusal.QueryDuplicateParam(ownPrefix + name)
 			}
 			if unknown = append(unknown, name); len(unknown) > paramCount {
 				return unknownParam(unknown[0]) // no use in looking at the rest

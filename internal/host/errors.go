@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/wire/fault"
@@ -42,11 +43,11 @@ func actionNotFound(name string) *fault.Error {
 }
 
 func callCycle(chain []string, self string) *fault.Error {
-	text := ""
+	var text strings.Builder
 	for _, id := range chain {
-		text += id + " → "
+		text.WriteString(id + " → ")
 	}
-	return &fault.Error{Group: "actor", Code: "call_cycle", HTTPStatus: 409, Message: "The call comes back to an actor that waits for it and would never end: " + text + self + ". Make one of the calls outside a turn (HandleConcurrent), or send instead of calling."}
+	return &fault.Error{Group: "actor", Code: "call_cycle", HTTPStatus: 409, Message: "The call comes back to an actor that waits for it and would never end: " + text.String() + self + ". Make one of the calls outside a turn (HandleConcurrent), or send instead of calling."}
 }
 
 // checkOutgoing refuses a message to a client that is over the limit.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,9 +48,7 @@ func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer s.actor.Leave()
 	h := w.Header()
-	for name, v := range s.headers {
-		h[name] = v
-	}
+	maps.Copy(h, s.headers)
 	path := r.URL.Path
 	if r.URL.RawPath != "" {
 		path = r.URL.RawPath

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -203,12 +204,7 @@ func answer(key string, subprotocol bool, header http.Header) []byte {
 }
 
 func offersSubprotocol(r *http.Request) bool {
-	for _, p := range Protocols(r) {
-		if p == Subprotocol {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Protocols(r), Subprotocol)
 }
 
 // hasToken reports whether a comma-separated header has the token, in any case.

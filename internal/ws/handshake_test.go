@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,9 +28,7 @@ func serve(t testing.TB, opts UpgradeOptions, handle func(*Conn)) string {
 		}
 		var bad *HandshakeError
 		if errors.As(err, &bad) {
-			for name, values := range bad.Header {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), bad.Header)
 			http.Error(w, bad.Detail, bad.Status)
 			return
 		}

@@ -227,15 +227,13 @@ func (s *Store) run() {
 // behind calls then when the gate is opened or the store is closed.
 func (s *Store) behind(g *Gate, then func()) {
 	g.reach()
-	s.calls.Add(1)
-	go func() { // ends with the gate or the store
-		defer s.calls.Done()
+	s.calls.Go(func() { // ends with the gate or the store
 		select {
 		case <-g.open:
 		case <-s.closing:
 		}
 		then()
-	}()
+	})
 }
 
 // before applies the faults of calls without a completion of their own. after must be applied to the call's result.

@@ -204,7 +204,7 @@ func TestQueueRequestTolerance(t *testing.T) {
 
 // TestVersions shows what each version of bare cannot carry.
 func TestVersions(t *testing.T) {
-	for version := uint16(0); version <= 5; version++ {
+	for version := range uint16(6) {
 		known := version >= 1 && version <= 4
 		_, err := clientproto.AppendToClient(nil, clientproto.BARE, version, &clientproto.Init{})
 		var want *clientproto.VersionError
