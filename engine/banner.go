@@ -20,6 +20,9 @@ func (e *Engine) banner(out io.Writer) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  Rivet actors %s\n\n", Version)
 	fmt.Fprintf(&b, "  address     %s\n", e.URL())
+	if e.cfg.Pages != nil {
+		fmt.Fprintf(&b, "  page        %s/\n", e.URL())
+	}
 	fmt.Fprintf(&b, "  data        %s\n", dir)
 	if len(e.names) == 0 {
 		fmt.Fprintf(&b, "  actors      none: run a program that defines some, as in `rivet dev ./examples/counter`\n\n")
@@ -39,15 +42,21 @@ func (e *Engine) banner(out io.Writer) {
 // sample is a call that works.
 type sample struct{ actor, action, args string }
 
-// sampleOf picks the action to show: the first by name that takes arguments, for it shows more, else the first.
+// sampleOf picks the action to show: the first by name that takes arguments, for it shows more, else the first. An actor
+// that asks its callers for parameters may refuse a call without them, and one that only reads least of all.
 func sampleOf(s *host.Spec) sample {
 	c := sample{actor: s.Name, action: "ACTION"}
 	names := slices.Sorted(maps.Keys(s.Actions))
 	if len(names) > 0 {
 		c.action = names[0]
 	}
+	asks := s.BeforeConnect != nil || s.ConnState != nil
 	for _, name := range names {
-		if args := s.Actions[name].Example; args != "" {
+		if asks && s.Actions[name].Kind == host.ViewAction {
+			c.action, c.args = name, s.Actions[name].Example
+			break
+		}
+		if args := s.Actions[name].Example; args != "" && !asks {
 			c.action, c.args = name, args
 			break
 		}
