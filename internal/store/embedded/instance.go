@@ -31,6 +31,8 @@ type instance struct {
 	gone  atomic.Bool
 	idle  chan struct{} // a hint that users became zero
 
+	pace pace
+
 	published atomic.Bool // it is the store's current instance: a failure must start a recovery
 	retired   bool        // the recoverer has ended it
 }
@@ -104,6 +106,7 @@ func (in *instance) apply(b *pebble.Batch, o *pebble.WriteOptions) (waits bool, 
 	if err != nil {
 		return false, err
 	}
+	in.pace.applied.Add(1)
 	return o.Sync && in.failed() == nil, nil
 }
 
@@ -194,6 +197,7 @@ func (o *opener) open() (in *instance, err error) {
 		FormatMajorVersion: pebbleFormat,
 		Logger:             log,
 		EventListener:      log.events(),
+		WALMinSyncInterval: in.pace.rest,
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most gets are for keys that may not exist
