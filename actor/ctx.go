@@ -77,10 +77,11 @@ func (c *Ctx) Destroy() { c.call.Destroy() }
 
 // Save returns when every turn so far is durable, or with an error that says it may not be. A turn itself need not call
 // it: its own changes are durable before its reply leaves.
-func (c *Ctx) Save(ctx context.Context) error { return c.call.Save(ctx) }
+func (c *Ctx) Save(ctx context.Context) error { return local(c.call.Save(ctx)) }
 
 // KeepAwake runs fn in the background. While it runs the actor does not fall asleep for being idle, and an end of the
-// actor waits for it up to Options.GracePeriod. Its error is logged. To touch the state, take a turn:
+// actor waits for it up to Options.GracePeriod. Its error is logged. In a turn it begins when the turn is durable, and not
+// at all when the turn fails. To touch the state, take a turn:
 //
 //	c.KeepAwake(func(c *actor.Ctx) error { return actor.SelfOf(c, s).Do(func(s *state) { s.Done++ }) })
 func (c *Ctx) KeepAwake(fn func(c *Ctx) error) {

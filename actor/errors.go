@@ -27,7 +27,7 @@ func wire(err error) error {
 // local turns an error of the host into one that user code can look at.
 func local(err error) error {
 	f, ok := fault.From(err)
-	if !ok {
+	if err == nil || !ok {
 		return err
 	}
 	return &rivet.Error{Group: f.Group, Code: f.Code, Message: f.Message}

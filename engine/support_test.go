@@ -233,8 +233,14 @@ func byKey(key, rest string) string {
 // socket opens a connection WebSocket by hand.
 func (r *running) socket(key, encoding string, extra ...string) *websocket.Conn {
 	r.t.Helper()
+	return r.socketOf("thing", key, encoding, extra...)
+}
+
+func (r *running) socketOf(name, key, encoding string, extra ...string) *websocket.Conn {
+	r.t.Helper()
+	path := strings.Replace(byKey(key, "/connect"), "/thing/", "/"+name+"/", 1)
 	protocols := append([]string{"rivet", "rivet_encoding." + encoding}, extra...)
-	c, _, err := websocket.Dial(r.t.Context(), "ws"+strings.TrimPrefix(r.URL(), "http")+byKey(key, "/connect"), &websocket.DialOptions{Subprotocols: protocols})
+	c, _, err := websocket.Dial(r.t.Context(), "ws"+strings.TrimPrefix(r.URL(), "http")+path, &websocket.DialOptions{Subprotocols: protocols})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -293,3 +299,5 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+func contains(s, part string) bool { return strings.Contains(s, part) }

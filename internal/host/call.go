@@ -193,11 +193,16 @@ func (c *Call) ConnState(conn *Conn) State {
 func (c *Call) Save(ctx context.Context) error { return c.actor.gate.wait(ctx, 0) }
 
 // KeepAwake runs fn on a goroutine of the actor. While it runs the actor does not fall asleep when idle, and stopping
-// waits for it up to the grace period. An error is logged.
-func (c *Call) KeepAwake(fn func(c *Call) error) { c.actor.spawn("keep_awake", true, fn) }
+// waits for it up to the grace period. An error is logged. Inside a turn it begins when the turn is durable, and not at
+// all when the turn fails.
+func (c *Call) KeepAwake(fn func(c *Call) error) {
+	c.emit(output{act: func() { c.actor.spawn("keep_awake", true, fn) }})
+}
 
 // WaitUntil is KeepAwake that does not hold off sleep: only stopping waits for it.
-func (c *Call) WaitUntil(fn func(c *Call) error) { c.actor.spawn("wait_until", false, fn) }
+func (c *Call) WaitUntil(fn func(c *Call) error) {
+	c.emit(output{act: func() { c.actor.spawn("wait_until", false, fn) }})
+}
 
 // Do runs fn as one turn of its own. It fails at once inside a turn, which would wait for itself.
 func (c *Call) Do(fn func(c *Call, s State) error) error {

@@ -158,9 +158,7 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 	outs, uncertain := t.finish(), t.committed
 	var f *fault.Error
 	if err != nil {
-		if !t.view {
-			a.rollback(t, what)
-		}
+		a.rollback(t, what)
 		outs = outs[:0]
 		f = a.visible(what, err)
 	}
@@ -290,6 +288,9 @@ func (a *Actor) rollback(t *turn, what string) {
 			a.Log().Error("connection state cannot be restored after a failed turn: the actor ends", "during", what, "error", err)
 			a.fail(err)
 		}
+	}
+	if t.view {
+		return
 	}
 	if a.encoded == nil {
 		a.state = nil // the first turn failed: there never was a state
