@@ -6,7 +6,8 @@ import "github.com/rivetgo/rivet/internal/contract"
 type None = struct{}
 
 // Actor names a type of actor. I is what one is created with (None for nothing); it also brands the handles, so that
-// an action of one actor cannot be called on another. Declare it once, as a package-level value.
+// an action of one actor cannot be called on another: give each actor a type of its own, even an empty one. Declare it
+// once, as a package-level value.
 type Actor[I any] struct{ c *contract.Contract }
 
 // NewActor declares a type of actor under the name it has on the wire: 1 to 64 bytes. A wrong name is reported when a

@@ -19,16 +19,25 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/value"
 )
 
+// Set is what the surfaces of a process share. Safe for concurrent use.
+type Set struct {
+	version string
+	stalls  *stallWatch
+}
+
+// NewSet makes one. version is what GET /metadata tells.
+func NewSet(version string) *Set { return &Set{version: version, stalls: newStallWatch()} }
+
 // Surface is the outside of one live actor. Safe for concurrent use.
 type Surface struct {
+	set     *Set
 	actor   *host.Actor
-	version string
 	headers http.Header // x-rivet-actor*: the same slices on every answer
 }
 
-// New makes the outside of an actor. version is what GET /metadata tells.
-func New(a *host.Actor, version string) *Surface {
-	s := &Surface{actor: a, version: version, headers: http.Header{
+// New makes the outside of an actor.
+func (set *Set) New(a *host.Actor) *Surface {
+	s := &Surface{set: set, actor: a, headers: http.Header{
 		"X-Rivet-Actor":            {a.ID()},
 		"X-Rivet-Actor-Generation": {strconv.FormatUint(a.Generation(), 10)},
 	}}
@@ -84,7 +93,7 @@ func (s *Surface) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	body := append([]byte(`{"runtime":"rivetkit","type":"local","version":`), value.AppendJSONString(nil, s.version)...)
+	body := append([]byte(`{"runtime":"rivetkit","type":"local","version":`), value.AppendJSONString(nil, s.set.version)...)
 	w.Write(append(body, '}'))
 }
 
@@ -263,7 +272,6 @@ func (s *Surface) serveAction(w http.ResponseWriter, r *http.Request, name strin
 	a.Action(call)
 	a.Disconnect(conn)
 	reply.write()
-	reply.done()
 }
 
 // request is what the actor may know of the HTTP request. It lives as long as the call or the connection, so it must not

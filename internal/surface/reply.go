@@ -24,21 +24,8 @@ type httpReply struct {
 	written bool
 }
 
-// replies keeps replies for the next calls. Sending on released is the last that anybody else does with one, and write
-// receives it, so that it is nobody's when write returns.
-var replies = sync.Pool{New: func() any { return &httpReply{released: make(chan struct{}, 1)} }}
-
 func newReply(s *Surface, w http.ResponseWriter, enc clientproto.Encoding, version uint16) *httpReply {
-	r := replies.Get().(*httpReply)
-	r.surface, r.w, r.enc, r.version = s, w, enc, version
-	return r
-}
-
-// done gives the reply back after write.
-func (r *httpReply) done() {
-	r.surface, r.w, r.output, r.failure = nil, nil, nil, nil
-	r.waiting, r.written = false, false
-	replies.Put(r)
+	return &httpReply{surface: s, w: w, enc: enc, version: version, released: make(chan struct{}, 1)}
 }
 
 // Prepare keeps the outcome: encoding it is left to the request's goroutine, which writes it.

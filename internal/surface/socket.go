@@ -251,6 +251,7 @@ func (k *socket) handle(m clientproto.ToServer) bool {
 		k.enqueue(j)
 		return true
 	}
+	stalls := k.surface.set.stalls
 	stalls.enter(k)
 	k.do(j, true)
 	if stalls.leave(k) {

@@ -8,11 +8,9 @@ import (
 // stallAfter is how long a socket's reader may be inside a handler before another goroutine takes the reading over.
 const stallAfter = 5 * time.Millisecond
 
-// stalls watches readers that run handlers themselves. Handing each message to another goroutine would keep the reader
+// stallWatch watches readers that run handlers themselves. Handing each message to another goroutine would keep the reader
 // free too, but waking one costs more than most handlers take; so the reader runs the handler, and only when that takes
-// long does somebody else begin to read. One timer serves all sockets of the process; it runs only while there is work.
-var stalls = &stallWatch{inside: make(map[*socket]time.Time)}
-
+// long does somebody else begin to read. One timer serves all sockets of a process; it runs only while there is work.
 type stallWatch struct {
 	mu     sync.Mutex // guards all below
 	inside map[*socket]time.Time
@@ -20,6 +18,8 @@ type stallWatch struct {
 	used   bool // something was watched since the last look
 	timer  *time.Timer
 }
+
+func newStallWatch() *stallWatch { return &stallWatch{inside: make(map[*socket]time.Time)} }
 
 // enter notes that the socket's reader is inside a handler.
 func (w *stallWatch) enter(k *socket) {

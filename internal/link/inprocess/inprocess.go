@@ -21,17 +21,17 @@ import (
 
 // Runner hosts the given definitions. Attach must be called before the first Start.
 type Runner struct {
-	specs   map[string]*host.Spec
-	env     *host.Env
-	version string
-	events  link.Events
+	specs    map[string]*host.Spec
+	env      *host.Env
+	surfaces *surface.Set
+	events   link.Events
 }
 
 var _ link.Runner = (*Runner)(nil)
 
 // New makes a runner for the given definitions. version is what actors tell as their runtime's version.
 func New(specs []*host.Spec, env *host.Env, version string) *Runner {
-	r := &Runner{specs: make(map[string]*host.Spec, len(specs)), env: env, version: version}
+	r := &Runner{specs: make(map[string]*host.Spec, len(specs)), env: env, surfaces: surface.NewSet(version)}
 	for _, s := range specs {
 		r.specs[s.Name] = s
 	}
@@ -75,7 +75,7 @@ func (r *Runner) Start(ctx context.Context, p link.Placement) (link.Actor, error
 	if err != nil {
 		return nil, err
 	}
-	return &running{actor: a, surface: surface.New(a, r.version)}, nil
+	return &running{actor: a, surface: r.surfaces.New(a)}, nil
 }
 
 // owner tells the engine what one actor wants.
