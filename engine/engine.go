@@ -56,6 +56,8 @@ type Engine struct {
 	listener  net.Listener
 	server    *http.Server
 	handler   http.Handler
+	// Actors call each other through a front of their own: they need no token, and a crowd outside does not keep them out.
+	insideServer *http.Server
 
 	stopReaper context.CancelFunc
 	closeOnce  sync.Once
@@ -119,7 +121,7 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 // newClient makes the client that actors call other actors with: the ordinary one, over pipes inside the process.
 func (e *Engine) newClient() (*rivet.Client, error) {
 	return rivet.NewClient("http://engine.internal", &rivet.ClientOptions{
-		Namespace: directory.DefaultNamespace, Token: e.cfg.GatewayToken, Pool: directory.DefaultPool,
+		Namespace: directory.DefaultNamespace, Pool: directory.DefaultPool,
 		DialContext: e.inside.Dial, DisableMetadataLookup: true, Logger: e.log,
 	})
 }
@@ -150,13 +152,19 @@ func (e *Engine) assemble(ctx context.Context, runner *inprocess.Runner) error {
 	if err := dir.Announce(ctx, directory.DefaultNamespace, names); err != nil {
 		return err
 	}
-	control := api.New(api.Config{
-		Directory: dir, Placement: e.placement, Token: e.cfg.AdminToken, Version: Version, URL: e.URL(), NotFound: e.cfg.Pages, Logger: e.log,
-	})
-	e.handler = gateway.New(gateway.Config{
-		Directory: dir, Placement: e.placement, API: control, Token: e.cfg.GatewayToken, Logger: e.log,
-	})
+	e.handler = e.front(dir, e.cfg.AdminToken, e.cfg.GatewayToken, e.cfg.Pages)
+	e.insideServer = &http.Server{Handler: e.front(dir, "", "", nil), ReadHeaderTimeout: headTimeout}
 	return nil
+}
+
+// front makes a gateway with the control API behind it.
+func (e *Engine) front(dir *directory.Directory, adminToken, gatewayToken string, pages http.Handler) http.Handler {
+	return gateway.New(gateway.Config{
+		Directory: dir, Placement: e.placement, Token: gatewayToken, Logger: e.log,
+		API: api.New(api.Config{
+			Directory: dir, Placement: e.placement, Token: adminToken, Version: Version, URL: e.URL(), NotFound: pages, Logger: e.log,
+		}),
+	})
 }
 
 // serve begins to serve clients and actors.
@@ -168,9 +176,9 @@ func (e *Engine) serve() {
 	ctx, stop := context.WithCancel(context.Background())
 	e.stopReaper = stop
 	go reaper.run(ctx) // ends with Close
-	for _, l := range []net.Listener{e.listener, e.inside} {
+	for l, server := range map[net.Listener]*http.Server{e.listener: e.server, e.inside: e.insideServer} {
 		go func() { // ends when the listener closes
-			if err := e.server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				e.fail(fmt.Errorf("serving on %s: %w", l.Addr(), err))
 			}
 		}()
@@ -252,8 +260,10 @@ func (e *Engine) close() error {
 		errs = append(errs, err)
 	}
 	// The sockets of actors are closed by now; what is left are requests that get their answers.
-	if err := e.server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
-		e.server.Close()
+	for _, server := range []*http.Server{e.server, e.insideServer} {
+		if err := server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+			server.Close()
+		}
 	}
 	e.stopReaper()
 	e.placement.Close()

@@ -217,6 +217,41 @@ func TestG6_closing_waits_for_work_and_answers_it(t *testing.T) {
 	want(t, get, again.handle("a"), rivet.None{}, 5)
 }
 
+func TestTokens(t *testing.T) {
+	p := newProbe()
+	e, err := Start(t.Context(), Config{
+		Listen: "127.0.0.1:0", StoragePath: t.TempDir(), Log: quiet(), AdminToken: "boss", GatewayToken: "guest",
+	}, p.definition(actor.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	client := func(token string) *rivet.Client {
+		c, err := rivet.NewClient(e.URL(), &rivet.ClientOptions{Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	want(t, add, things.GetOrCreate(client("guest"), rivet.Key{"a"}, thing{}), 1, 1)
+	_, err = add.Call(t.Context(), things.GetOrCreate(client("wrong"), rivet.Key{"a"}, thing{}), 1)
+	if !rivet.Is(err, "api", "forbidden") {
+		t.Errorf("a call with a wrong token: %v", err)
+	}
+	if _, err := things.Create(t.Context(), client("guest"), rivet.Key{"b"}, thing{}); !rivet.Is(err, "api", "forbidden") {
+		t.Errorf("the control API without the admin token: %v", err)
+	}
+	if _, err := things.Create(t.Context(), client("boss"), rivet.Key{"b"}, thing{}); err != nil {
+		t.Errorf("the control API with the admin token: %v", err)
+	}
+	// Actors are inside.
+	if _, err := things.Create(t.Context(), e.Client(), rivet.Key{"c"}, thing{}); err != nil {
+		t.Errorf("the control API from inside: %v", err)
+	}
+	want(t, add, things.GetOrCreate(e.Client(), rivet.Key{"a"}, thing{}), 1, 2)
+}
+
 // A handler that is slow keeps neither its own connection's later messages nor its own reply.
 func TestSlowHandlerDoesNotBlockItsConnection(t *testing.T) {
 	r := begin(t, "", actor.Options{})
