@@ -94,14 +94,16 @@ func (b *bench) server(env ...string) (*process, error) { return b.start(b.actor
 // echo starts a bare server.
 func (b *bench) echo() (*process, error) { return b.start(b.bare, nil) }
 
-// both starts the baseline and the system.
-func (b *bench) both(env ...string) (base, sut *process, err error) {
-	base, err = b.echo()
-	if err != nil {
-		return nil, nil, err
+// both starts the baseline and the system; stop ends them.
+func (b *bench) both(env ...string) (base, sut *process, stop func(), err error) {
+	if base, err = b.echo(); err != nil {
+		return nil, nil, nil, err
 	}
-	sut, err = b.server(env...)
-	return base, sut, err
+	if sut, err = b.server(env...); err != nil {
+		base.stop()
+		return nil, nil, nil, err
+	}
+	return base, sut, func() { base.stop(); sut.stop() }, nil
 }
 
 // residentKiB reads how much memory a process has.
