@@ -54,9 +54,3 @@ func same(req []byte) func(int) []byte { return func(int) []byte { return req } 
 
 // echoBody is what both sides get and give back.
 const echoBody = `{"x":1,"name":"benchmark"}`
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(f string, a ...any) {
-	panic(fmt.Sprintf(f, a...))
-}

@@ -27,6 +27,12 @@ func (b *bench) pebbleWriters() (float64, error) {
 
 type quiet struct{}
 
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(f string, a ...any) {
+	panic(fmt.Sprintf(f, a...))
+}
+
 func (b *bench) durable(key func(worker int) string) (result, error) {
 	base, sut, stop, err := b.both()
 	if err != nil {
