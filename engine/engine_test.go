@@ -261,24 +261,29 @@ func TestSlowHandlerDoesNotBlockItsConnection(t *testing.T) {
 	}
 	defer conn.Close()
 	for range 3 {
-		r.probe.slowGo = make(chan struct{})
-		held, read := make(chan error, 1), make(chan error, 1)
-		go func() { _, err := hold.Call(t.Context(), conn, rivet.None{}); held <- err }()
-		<-r.probe.slowIn
-		go func() { _, err := get.Call(t.Context(), conn, rivet.None{}); read <- err }()
-		go func() { _, err := slow.Call(t.Context(), conn, 1); read <- err }()
-		<-r.probe.slowIn // the concurrent action runs although the turn is held
-		close(r.probe.slowGo)
-		for _, ch := range []chan error{held, read, read} {
+		r.probe.slowGo, r.probe.holdGo = make(chan struct{}), make(chan struct{})
+		held, read, slept := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+		await := func(what string, ch chan error) {
+			t.Helper()
 			select {
 			case err := <-ch:
 				if err != nil {
-					t.Error(err)
+					t.Errorf("%s: %v", what, err)
 				}
 			case <-time.After(10 * time.Second):
-				t.Fatal("a reply did not leave")
+				t.Fatalf("%s: the reply did not leave", what)
 			}
 		}
+		go func() { _, err := hold.Call(t.Context(), conn, rivet.None{}); held <- err }()
+		<-r.probe.slowIn
+		go func() { _, err := slow.Call(t.Context(), conn, 1); slept <- err }()
+		<-r.probe.slowIn // the concurrent action runs although the turn is held: somebody else reads
+		close(r.probe.holdGo)
+		await("the slow handler", held)
+		go func() { _, err := get.Call(t.Context(), conn, rivet.None{}); read <- err }()
+		await("a later call", read)
+		close(r.probe.slowGo)
+		await("the concurrent call", slept)
 	}
 }
 

@@ -57,11 +57,12 @@ type probe struct {
 	slept     chan string // keys of actors that ran OnSleep
 	destroyed chan string
 	slowGo    chan struct{} // closed: slow calls end
-	slowIn    chan struct{} // a slow call has begun
+	slowIn    chan struct{} // a slow call or a hold has begun
+	holdGo    chan struct{} // closed: holds end
 }
 
 func newProbe() *probe {
-	return &probe{make(chan string, 1000), make(chan string, 1000), make(chan struct{}), make(chan struct{}, 1000)}
+	return &probe{make(chan string, 1000), make(chan string, 1000), make(chan struct{}), make(chan struct{}, 1000), make(chan struct{})}
 }
 
 func (p *probe) definition(options actor.Options) actor.Definition {
@@ -132,7 +133,7 @@ func (p *probe) definition(options actor.Options) actor.Definition {
 	})
 	actor.Handle(d, hold, func(*thingState, *actor.Ctx, rivet.None) (string, error) {
 		p.slowIn <- struct{}{}
-		<-p.slowGo
+		<-p.holdGo
 		return "let go", nil
 	})
 	actor.Handle(d, sleepNow, func(_ *thingState, c *actor.Ctx, _ rivet.None) (rivet.None, error) {

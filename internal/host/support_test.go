@@ -78,6 +78,18 @@ func (d *disk) flush() {
 	d.waiting = nil
 }
 
+// flushOne makes the oldest commit that waits durable.
+func (d *disk) flushOne() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.waiting[0]
+	d.waiting = d.waiting[1:]
+	for _, p := range w.batch.Puts {
+		d.durable[string(p.Key)] = p.Value
+	}
+	w.done(nil)
+}
+
 func (d *disk) set(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/callchain"
 	"github.com/rivetgo/rivet/internal/invariants"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 )
@@ -120,6 +121,58 @@ func TestG2_turns_do_not_wait_for_durability(t *testing.T) {
 				t.Error(o.err)
 			}
 		}
+		l.end(false)
+	})
+}
+
+func TestG2_each_output_waits_for_its_own_commit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, spec(), newDisk())
+		synctest.Wait()
+		l.disk.set(func() { l.disk.hold = true })
+		first := l.send("add")
+		synctest.Wait()
+		second := l.send("add")
+		synctest.Wait()
+		l.disk.flushOne()
+		if o := <-first.ch; o.err != nil {
+			t.Error(o.err)
+		}
+		if second.answered() {
+			t.Error("the second reply left with the first commit")
+		}
+		l.disk.set(func() { l.disk.hold = false })
+		l.disk.flush()
+		<-second.ch
+		l.end(false)
+	})
+}
+
+func TestG2_calls_to_others_wait_for_earlier_commits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := spec()
+		asked := make(chan error, 1)
+		s.Actions["ask"] = &Action{Run: func(c *Call, _ State, _ []byte) ([]byte, error) {
+			asked <- callchain.BeforeSend(c) // what the client does before a request leaves
+			return nil, nil
+		}}
+		l := start(t, s, newDisk())
+		synctest.Wait()
+		l.disk.set(func() { l.disk.hold = true })
+		add := l.send("add")
+		synctest.Wait()
+		ask := l.send("ask")
+		synctest.Wait()
+		if len(asked) > 0 {
+			t.Error("a call left before what it could reveal was durable")
+		}
+		l.disk.set(func() { l.disk.hold = false })
+		l.disk.flush()
+		if err := <-asked; err != nil {
+			t.Error(err)
+		}
+		<-add.ch
+		<-ask.ch
 		l.end(false)
 	})
 }
