@@ -13,6 +13,7 @@ type ledger struct {
 }
 
 type entry struct {
+	life  int   // the server's life in which it was last asked
 	told  int64 // the highest count that anybody was told
 	asked int64 // increments ever asked for
 }
@@ -29,10 +30,12 @@ func (l *ledger) of(key string) *entry {
 }
 
 // ask notes an increment before it is sent.
-func (l *ledger) ask(key string) {
+func (l *ledger) ask(key string, life int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of(key).asked++
+	e := l.of(key)
+	e.asked++
+	e.life = life
 }
 
 // ack notes a reply to an increment.
@@ -52,13 +55,13 @@ func (l *ledger) tell(key string, count int64) {
 	e.told = max(e.told, count)
 }
 
-// keys lists the actors with something to lose.
-func (l *ledger) keys() []string {
+// keys lists the actors with something to lose that were asked in the given life or later.
+func (l *ledger) keys(life int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []string
 	for k, e := range l.actors {
-		if e.told > 0 {
+		if e.told > 0 && e.life >= life {
 			out = append(out, k)
 		}
 	}
