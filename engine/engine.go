@@ -252,9 +252,11 @@ func (e *Engine) close() error {
 	defer cancel()
 	e.listener.Close()
 	var errs []error
-	if err := e.placement.Drain(ctx, e.progress()); err != nil {
+	drained := e.progress()
+	if err := e.placement.Drain(ctx, nil); err != nil {
 		errs = append(errs, fmt.Errorf("some actors were cut off: %w", err))
 	}
+	drained()
 	e.inside.Close()
 	if err := e.client.Close(); err != nil {
 		errs = append(errs, err)
@@ -282,14 +284,23 @@ func (e *Engine) close() error {
 	return errors.Join(errs...)
 }
 
-// progress tells at most once a second how many actors are still awake, for stops that take longer than that.
-func (e *Engine) progress() func(left int) {
-	next := time.Now().Add(time.Second)
-	return func(left int) {
-		if now := time.Now(); left > 0 && now.After(next) {
-			next = now.Add(time.Second)
-			e.log.Info("stopping: waiting for actors", "awake", left)
+// progress tells once a second how many actors are still awake, for stops that take longer than that, until the function
+// that it returns is called.
+func (e *Engine) progress() (end func()) {
+	tick, ended := time.NewTicker(time.Second), make(chan struct{})
+	go func() { // ends with end
+		for {
+			select {
+			case <-tick.C:
+				e.log.Info("stopping: waiting for actors", "awake", e.placement.Held())
+			case <-ended:
+				return
+			}
 		}
+	}()
+	return func() {
+		tick.Stop()
+		close(ended)
 	}
 }
 

@@ -245,8 +245,10 @@ func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 		c := &Call{actor: a}
 		_, err := a.protect(what, func() ([]byte, error) { return nil, fn(c) })
 		c.end()
-		if err != nil && !errors.Is(err, context.Canceled) {
-			a.visible(what, err)
+		if _, typed := fault.From(err); typed {
+			a.Log().Error("background work failed", "kind", what, "error", err)
+		} else if err != nil && !errors.Is(err, context.Canceled) {
+			a.visible(what, err) // logs it, with the stack of a panic
 		}
 		a.mu.Lock()
 		*count--

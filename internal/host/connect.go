@@ -20,6 +20,11 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 	if a.spec.connectionHooks() && len(chain) > 0 && callchain.Closes(chain, a.idText) {
 		return nil, a.visible("connect", callCycle(chain, a.idText))
 	}
+	if a.spec.connectionHooks() {
+		var stop context.CancelFunc
+		ctx, stop = a.boundWait(ctx)
+		defer stop()
+	}
 	conn := &Conn{actor: a, params: params, request: request, sink: sink}
 	o := &a.spec.Options
 	call := func() *Call { return &Call{actor: a, request: request, chain: chain} }
@@ -60,6 +65,12 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 	return conn, nil
 }
 
+// boundWait bounds how long a hook with a waiting client waits for the turn, as an action does: the hook's own timeout
+// only begins when it has it.
+func (a *Actor) boundWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.spec.Options.ActionTimeout)
+}
+
 // Disconnect ends a connection: it is gone from the actor's view, then OnDisconnect runs, as a turn in line with the
 // others; Disconnect does not wait for it. Idempotent.
 func (a *Actor) Disconnect(conn *Conn) {
@@ -78,10 +89,12 @@ func (a *Actor) Disconnect(conn *Conn) {
 	a.mu.Unlock()
 	go func() { // ends with the hook or at its deadline
 		c := &Call{actor: a, conn: conn, request: conn.request}
-		// The error was logged when it became visible, or is a timeout, logged too.
-		_ = a.timedTurn(a.alive, c, "OnDisconnect", a.spec.Options.OnConnectTimeout, func(c *Call) error {
+		err := a.timedTurn(a.alive, c, "OnDisconnect", a.spec.Options.OnConnectTimeout, func(c *Call) error {
 			return a.spec.OnDisconnect(c, a.state, conn)
 		})
+		if err != nil {
+			a.Log().Warn("hook failed", "hook", "OnDisconnect", "error", err)
+		}
 		a.mu.Lock()
 		a.disconnecting--
 		a.settleActivity()
@@ -92,6 +105,8 @@ func (a *Actor) Disconnect(conn *Conn) {
 // Subscribe adds or removes a subscription of a standing connection. An error closes the connection.
 func (a *Actor) Subscribe(ctx context.Context, conn *Conn, event string, on bool) error {
 	if may := a.spec.CanSubscribe[event]; on && may != nil {
+		ctx, stop := a.boundWait(ctx)
+		defer stop()
 		allowed := false
 		c := &Call{actor: a, conn: conn, request: conn.request}
 		err := a.timedTurn(ctx, c, "CanSubscribe", a.spec.Options.BeforeConnectTimeout, func(c *Call) (err error) {

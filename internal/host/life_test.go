@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -362,5 +363,89 @@ func TestDoFromOutsideTheTurn(t *testing.T) {
 			t.Errorf("Do inside a turn: %v", o.err)
 		}
 		l.end(false)
+	})
+}
+
+// A handler that keeps the turn must not make the end forget the commits made before it.
+func TestG2_the_end_is_not_reported_before_the_last_commit_is_durable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := spec()
+		s.Options.GracePeriod = 3 * time.Second
+		s.Options.ActionTimeout = time.Hour
+		hang := make(chan struct{})
+		s.Actions["hang"] = &Action{Run: func(*Call, State, []byte) ([]byte, error) { <-hang; return nil, nil }}
+		l := start(t, s, newDisk())
+		synctest.Wait()
+		l.disk.set(func() { l.disk.hold = true })
+		add := l.send("add")
+		synctest.Wait()
+		l.send("hang")
+		synctest.Wait()
+		l.Stop(false)
+		time.Sleep(4 * time.Second) // the grace is over, the commit is not durable
+		if len(l.owner.stopped) > 0 {
+			t.Error("the end was reported while a commit was under way")
+		}
+		l.disk.flush()
+		if err := <-l.owner.stopped; err != nil {
+			t.Error(err)
+		}
+		if o := <-add.ch; o.err != nil {
+			t.Errorf("a commit that became durable is told as %v", o.err)
+		}
+		close(hang)
+	})
+}
+
+func TestG6_a_connection_does_not_wait_for_the_turn_for_ever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := hooked(&journal{})
+		s.CanSubscribe = map[string]func(*Call, State) (bool, error){"x": func(*Call, State) (bool, error) { return true, nil }}
+		s.Options.ActionTimeout = time.Minute
+		hang := make(chan struct{})
+		s.Actions["hang"] = &Action{Run: func(*Call, State, []byte) ([]byte, error) { <-hang; return nil, nil }}
+		l := start(t, s, newDisk())
+		conn, err := l.Connect(t.Context(), nil, []byte{0xf6}, nil, &ear{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.send("hang")
+		synctest.Wait()
+		for what, wait := range map[string]func() error{
+			"connect":   func() error { _, err := l.Connect(t.Context(), nil, []byte{0xf6}, nil, &ear{}); return err },
+			"subscribe": func() error { return l.Subscribe(t.Context(), conn, "x", true) },
+		} {
+			began := time.Now()
+			if err := wait(); !errors.Is(err, errTimedOut) || time.Since(began) != time.Minute {
+				t.Errorf("%s: %v after %v, want a time-out after a minute", what, err, time.Since(began))
+			}
+		}
+		close(hang)
+		l.end(false)
+	})
+}
+
+// Nobody else hears of these errors: the log must.
+func TestErrorsOfHooksAndBackgroundWorkAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := spec()
+		refusal := func(what string) error { return fault.New("user", what, what+" went wrong") }
+		s.OnSleep = func(*Call, State) error { return refusal("sleeping") }
+		s.OnDisconnect = func(*Call, State, *Conn) error { return refusal("disconnecting") }
+		s.Actions["work"] = &Action{Run: func(c *Call, _ State, _ []byte) ([]byte, error) {
+			c.KeepAwake(func(*Call) error { return refusal("working") })
+			return nil, nil
+		}}
+		l := start(t, s, newDisk())
+		_, conn := l.listen("x")
+		l.must("work")
+		l.Disconnect(conn)
+		synctest.Wait()
+		l.end(false)
+		for _, want := range []string{"working went wrong", "disconnecting went wrong", "sleeping went wrong"} {
+			if !strings.Contains(l.logged.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, &l.logged)
+			}
+		}
 	})
 }

@@ -81,7 +81,8 @@ func (a *Actor) final(orderly bool) {
 	} else {
 		a.refuse(errVoid)
 	}
-	if orderly && a.tryLastTurn() {
+	if orderly {
+		a.tryLastTurn()
 		bound, stop := context.WithTimeout(context.Background(), a.spec.Options.GracePeriod)
 		if err := a.gate.wait(bound, 0); err != nil && !a.gate.void() {
 			a.Log().Error("the last commits are not durable within the grace period", "error", err)
@@ -100,12 +101,10 @@ func (a *Actor) final(orderly bool) {
 
 // tryLastTurn takes the turn for good if it is free. A handler that ignores the end of its time keeps it; it then holds
 // an actor that is gone, and its turn cannot commit any more.
-func (a *Actor) tryLastTurn() bool {
+func (a *Actor) tryLastTurn() {
 	select {
 	case a.slot <- struct{}{}:
-		return true
 	default:
-		return false
 	}
 }
 
@@ -118,8 +117,10 @@ func (a *Actor) lastHook(grace context.Context) {
 			return
 		}
 		deadline, _ := grace.Deadline()
-		// The error was logged when it became visible, or is a timeout, logged too; the end goes on.
-		_ = a.timedTurn(grace, &Call{actor: a}, name, time.Until(deadline), func(c *Call) error { return hook(c, a.state) })
+		err := a.timedTurn(grace, &Call{actor: a}, name, time.Until(deadline), func(c *Call) error { return hook(c, a.state) })
+		if err != nil { // the end goes on
+			a.Log().Warn("hook failed", "hook", name, "error", err)
+		}
 	}
 	if !a.becameDestroy() {
 		run("OnSleep", a.spec.OnSleep)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -152,6 +152,8 @@ type life struct {
 	t     *testing.T
 	disk  *disk
 	owner *testOwner
+	// logged is what the actor wrote to its log: to be read when nothing runs any more.
+	logged strings.Builder
 }
 
 // spec is a definition with the actions that most tests need.
@@ -187,10 +189,12 @@ func spec() *Spec {
 func begin(t *testing.T, s *Spec, d *disk) (*life, error) {
 	t.Helper()
 	o := newOwner()
-	a, err := Start(t.Context(), s, &Env{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, o, Placement{
+	l := &life{t: t, disk: d, owner: o}
+	var err error
+	l.Actor, err = Start(t.Context(), s, &Env{Log: slog.New(slog.NewTextHandler(&l.logged, nil))}, o, Placement{
 		ID: id.New(1), Namespace: "default", Name: "tally", Key: []string{"k"}, KeyText: "k", Generation: 1, Records: d,
 	})
-	return &life{Actor: a, t: t, disk: d, owner: o}, err
+	return l, err
 }
 
 func start(t *testing.T, s *Spec, d *disk) *life {
