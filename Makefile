@@ -7,7 +7,7 @@ SHELL := bash
 # Modules of this repository, the root first.
 MODULES := . interop build
 
-# make crash KILLS=2000, make fuzz FUZZTIME=5m
+# make crash KILLS=2000, make fuzz FUZZTIME=5m, or FUZZTIME=10000x for a number of runs
 KILLS ?= 200
 FUZZTIME ?= 20s
 
@@ -69,7 +69,7 @@ crash: ## kill a server under load KILLS times: nothing acknowledged may be lost
 	go test -count=1 -v -timeout=60m ./internal/crash -kills=$(KILLS)
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME
+fuzz: ## every fuzz target for FUZZTIME (a time, or a number of runs)
 	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=node_modules . | sort | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9_]+' "$$file" | sed 's/^func //' | while read -r target; do \
 			echo "$$target in $$(dirname "$$file")"; \
