@@ -200,8 +200,11 @@ func (t *transcoder) mapping() {
 	start := len(t.dst)
 	t.dst = append(t.dst, 0)
 	count := 0
+	bigints := t.bigints
 	for t.more(info, n, count) {
+		t.bigints = false // an integer key is a name, as in JSON: as a bigint it would make the object a list of pairs
 		t.item()
+		t.bigints = bigints
 		t.item()
 		count++
 	}
