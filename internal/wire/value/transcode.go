@@ -245,7 +245,10 @@ func (t *transcoder) tag() {
 		t.array(false)
 		return
 	}
+	bigints := t.bigints
+	t.bigints = bigints && tag != tagDateSeconds // the seconds of a date are a number, however large
 	t.item()
+	t.bigints = bigints
 }
 
 // wholeMillis is the double for the seconds of a date that came as a double: dates have milliseconds, which a double of
