@@ -19,8 +19,21 @@ type Kind byte
 
 // The kinds in use. docs/storage.md lists each with its bytes.
 const (
-	KindState Kind = 0x01 // one record: the encoded state of the actor; its presence says "initialised"
-	KindInput Kind = 0x02 // one record: the creation input, one CBOR item; absent when none was given
+	KindState    Kind = 0x01 // one record: the encoded state of the actor; its presence says "initialised"
+	KindInput    Kind = 0x02 // one record: the creation input, one CBOR item; absent when none was given
+	KindSchedule Kind = 0x03 // a schedule, by its id
+	KindConn     Kind = 0x04 // a connection that outlives its actor's sleep, by its id
+	KindCounters Kind = 0x05 // one record: the numbers that only grow (messages, sends), and the run loop's wake time
+	KindDoomed   Kind = 0x06 // one record: the actor asked to be destroyed and is not erased yet
+
+	KindKV      Kind = 0x40 // a key and value of the actor's own
+	KindMessage Kind = 0x41 // a queue message, by its number
+	KindAttempt Kind = 0x42 // how often a queue message was taken, by its number
+	KindReceipt Kind = 0x43 // what became of a message sent with an idempotency key, by that key
+	KindDead    Kind = 0x44 // a queue message that failed for good, by its number
+	KindOutbox  Kind = 0x45 // a message on its way to another actor, by its number
+	KindPeer    Kind = 0x46 // the newest number received from another actor's outbox, by that actor's id
+	KindFiring  Kind = 0x47 // one firing of a schedule, by the schedule's id and a number
 )
 
 // HotEnd is the first kind that a wake does not read.
@@ -46,6 +59,11 @@ type Batch struct {
 	DeleteSpans []Span
 	Deletes     [][]byte
 	Puts        []Record
+
+	// SetAlarm says that the batch also sets the instant at which the actor wants to be awake: Alarm, in milliseconds
+	// since 1970, 0 for none. The store keeps one alarm for each actor, with its records.
+	SetAlarm bool
+	Alarm    int64
 }
 
 // Put adds a record to be written.
@@ -59,7 +77,7 @@ func (b *Batch) DeleteSpan(s Span) { b.DeleteSpans = append(b.DeleteSpans, s) }
 
 // Empty reports whether the batch changes nothing.
 func (b *Batch) Empty() bool {
-	return len(b.Puts) == 0 && len(b.Deletes) == 0 && len(b.DeleteSpans) == 0
+	return len(b.Puts) == 0 && len(b.Deletes) == 0 && len(b.DeleteSpans) == 0 && !b.SetAlarm
 }
 
 // Size is the number of key and value bytes in the batch.
