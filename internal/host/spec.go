@@ -130,9 +130,11 @@ type Placement struct {
 }
 
 // Records is what an actor needs of its storage. Commits are ordered, atomic and fenced; done comes once for each
-// accepted commit, in order, never from inside Commit.
+// accepted commit, in order, never from inside Commit. Alarm is the instant at which the store wakes the actor, as it was
+// when this life began; zero for none. Batches change it.
 type Records interface {
 	Hot() []record.Record
+	Alarm() time.Time
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
 	Commit(b *record.Batch, done func(error)) error

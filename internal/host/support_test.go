@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
@@ -42,6 +43,8 @@ func (d *disk) Hot() []record.Record {
 	}
 	return out
 }
+
+func (d *disk) Alarm() time.Time { return time.Time{} }
 
 func (d *disk) Get(context.Context, []byte) ([]byte, error) { return nil, errors.New("not used") }
 

@@ -59,6 +59,7 @@ type Placement struct {
 // method's contract is written.
 type Records interface {
 	Hot() []record.Record
+	Alarm() time.Time
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
 	Commit(b *record.Batch, done func(error)) error

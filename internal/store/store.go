@@ -14,10 +14,13 @@
 //     Acquire then reads is what is durable, never what was merely in memory (G10). Whether the failed batch itself
 //     survived is unknown to the caller.
 //   - Acquire writes nothing where the driver can fence without it (embedded): waking an actor is a read.
+//   - An actor's alarm is a part of its records: it is set and cleared by batches, under the same rules, and Alarms finds
+//     it by its time (G4).
 //   - Bytes of an unknown format version are refused when the store is opened (G8).
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -69,7 +72,8 @@ type Actor struct {
 	StartedAt   time.Time // first time it became reachable
 	SleptAt     time.Time // when it last fell asleep; zero while it never did
 	DestroyedAt time.Time
-	Generation  uint64 // newest generation that was recorded; 0 before the first commit or release
+	Alarm       time.Time // the instant at which it wants to be awake; zero for none
+	Generation  uint64    // newest generation that was recorded; 0 before the first commit or release
 }
 
 // NewActor describes an actor to be reserved. ID is minted by the caller; it is used only when a new one is recorded.
@@ -92,6 +96,34 @@ type ListQuery struct {
 	IncludeDestroyed bool
 	Before           time.Time // only rows created before this instant; zero for all
 	Limit            int       // at most this many; below 1 none
+}
+
+// Alarm is an actor that wants to be awake at an instant, or as soon after it as can be. An actor has one alarm at most.
+type Alarm struct {
+	At    time.Time // millisecond precision; never zero
+	Actor id.ID
+}
+
+// Compare orders alarms as Alarms does: by instant, then by the bytes of the actor's id. The zero Alarm comes first.
+func (a Alarm) Compare(b Alarm) int {
+	switch az, bz := a.At.IsZero(), b.At.IsZero(); {
+	case az && bz:
+	case az:
+		return -1
+	case bz:
+		return 1
+	}
+	if c := a.At.Compare(b.At); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.Actor[:], b.Actor[:])
+}
+
+// AlarmQuery selects alarms, earliest first.
+type AlarmQuery struct {
+	After Alarm     // only alarms behind this one, which need not exist, in the order of Compare; zero for all
+	Until time.Time // only alarms at or before this instant; zero for all
+	Limit int       // at most this many; below 1 none
 }
 
 // ActorName is an actor type that a host announced, with opaque metadata (JSON).
@@ -128,6 +160,10 @@ type Store interface {
 	// List returns rows by name.
 	List(ctx context.Context, q ListQuery) ([]Actor, error)
 
+	// Alarms returns alarms, earliest first: what it costs depends on how many it returns, not on how many there are. It
+	// sees what batches have applied, durable or not, like Tenure.Get; whether their actors are awake it does not know.
+	Alarms(ctx context.Context, q AlarmQuery) ([]Alarm, error)
+
 	// Acquire makes the caller the actor's only writer with a generation above every earlier one. An older tenure that
 	// still lives is fenced from now on, even when Acquire then fails. What older tenures committed is durable, or has
 	// failed, when Acquire returns. ErrNotFound when the actor does not exist or is destroyed.
@@ -148,12 +184,14 @@ type Tenure interface {
 	// Hot hands over the records of kinds below record.HotEnd as they were at Acquire, by key. The tenure does not keep
 	// them: a second call returns nothing. It must not be called concurrently with itself.
 	Hot() []record.Record
+	// Alarm is the actor's alarm as it was at Acquire; zero for none.
+	Alarm() time.Time
 	// Get returns one record's value, including batches committed but not yet durable. ErrNotFound when absent.
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	// Range returns at most limit records of the span in key order (or reverse), with the same view as Get. A limit
 	// below 1 returns none.
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
-	// Commit applies b atomically. When it returns nil, done will be called exactly once, never from inside Commit,
+	// Commit applies b atomically, its alarm included. When it returns nil, done will be called exactly once, never from inside Commit,
 	// in the order of the commits: with nil when b is durable, else with a *CommitError. done must be quick and must
 	// not call into the store. When Commit returns an error (ErrFenced, ErrClosed, ErrUnavailable) nothing was
 	// written, and done is not called. The same goes for a key to put that is empty or of kind 0, which the store keeps
@@ -163,7 +201,7 @@ type Tenure interface {
 	// it was. It may lose nothing that was committed; it need not wait for durability of the note it writes itself.
 	// Idempotent.
 	Release(asleep time.Time) error
-	// Destroy erases the actor's records, frees its key and marks its row destroyed, durably. The tenure is over. When
+	// Destroy erases the actor's records and its alarm, frees its key and marks its row destroyed, durably. The tenure is over. When
 	// it fails with a *CommitError, or because ctx ended while it waited, it may have happened nevertheless.
 	Destroy(ctx context.Context, at time.Time) error
 }

@@ -291,3 +291,50 @@ func benchBatches() []record.Batch {
 	}
 	return out
 }
+
+// BenchmarkAlarms reads the first alarms of a store with few and with many that are not due: it must cost the same.
+func BenchmarkAlarms(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprintf("due_64_of_%d", n), func(b *testing.B) {
+			s := open(b, b.TempDir(), Options{})
+			defer s.Close()
+			base := time.UnixMilli(1_700_000_000_000)
+			withAlarms(b, s, n, func(i int) time.Time { return base.Add(time.Duration(i) * time.Millisecond) })
+			q := store.AlarmQuery{Until: base.Add(time.Hour), Limit: 64}
+			for b.Loop() {
+				if rows, err := s.Alarms(b.Context(), q); err != nil || len(rows) != 64 {
+					b.Fatal(len(rows), err)
+				}
+			}
+		})
+	}
+}
+
+// withAlarms makes n actors with an alarm each.
+func withAlarms(b *testing.B, s *Store, n int, at func(i int) time.Time) {
+	var done sync.WaitGroup
+	for i := range n {
+		actor := id.New(1)
+		done.Add(2)
+		report := func(err error) {
+			if err != nil {
+				b.Error(err)
+			}
+			done.Done()
+		}
+		if _, _, err := s.Reserve(b.Context(), store.NewActor{ID: actor, Name: "n"}, report); err != nil {
+			b.Fatal(err)
+		}
+		t, err := s.Acquire(b.Context(), actor)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := t.Commit(&record.Batch{SetAlarm: true, Alarm: at(i).UnixMilli()}, report); err != nil {
+			b.Fatal(err)
+		}
+		if err := t.Release(time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	done.Wait()
+}

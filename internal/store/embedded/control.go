@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
+	"math"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/store"
@@ -197,7 +198,7 @@ func (s *Store) reserve(in *instance, st *stripe, n store.NewActor, durable func
 	if err := s.commit(in, b, &st.pending, durable); err != nil {
 		return store.Actor{}, false, err
 	}
-	return r.actor(n.ID, fence{}), true, nil
+	return r.actor(n.ID, fence{}, 0), true, nil
 }
 
 // liveActor finds the actor of a key.
@@ -217,7 +218,7 @@ func (in *instance) liveActor(ns id.ID, name, key string) (store.Actor, bool, er
 	return a, err == nil, err
 }
 
-// actor reads an actor's row and fence.
+// actor reads an actor's row, fence and alarm.
 func (in *instance) actor(actor id.ID) (store.Actor, bool, error) {
 	v, ok, err := in.get(ownKey(actor, ownRow))
 	if err != nil || !ok {
@@ -232,7 +233,15 @@ func (in *instance) actor(actor id.ID) (store.Actor, bool, error) {
 	if err == nil && ok {
 		f, err = decodeFence(v)
 	}
-	return r.actor(actor, f), err == nil, err
+	if err != nil {
+		return store.Actor{}, false, err
+	}
+	var alarmMs int64
+	v, ok, err = in.get(ownKey(actor, ownAlarm))
+	if err == nil && ok {
+		alarmMs, err = decodeAlarm(v)
+	}
+	return r.actor(actor, f, alarmMs), err == nil, err
 }
 
 // Lookup implements store.Store.
@@ -320,6 +329,44 @@ func (s *Store) List(ctx context.Context, q store.ListQuery) ([]store.Actor, err
 		}
 		out = append(out, a)
 		return len(out) < q.Limit, ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Alarms implements store.Store.
+func (s *Store) Alarms(ctx context.Context, q store.AlarmQuery) ([]store.Alarm, error) {
+	in, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.exit()
+	if q.Limit < 1 {
+		return nil, nil
+	}
+	from, to := []byte{tableAlarm}, []byte{tableAlarm + 1}
+	if !q.After.At.IsZero() {
+		from = append(alarmKey(q.After.At.UnixMilli(), q.After.Actor), 0) // the first key behind it
+	}
+	if !q.Until.IsZero() && q.Until.UnixMilli() < math.MaxInt64 {
+		to = appendInstant([]byte{tableAlarm}, q.Until.UnixMilli()+1)
+	}
+	if bytes.Compare(from, to) >= 0 {
+		return nil, nil
+	}
+	var out []store.Alarm
+	err = in.scan(from, to, false, func(k, v []byte) (bool, error) {
+		if _, err := unsealed("alarm", v); err != nil {
+			return false, err
+		}
+		a, err := decodeAlarmKey(k)
+		out = append(out, a)
+		if err == nil {
+			err = ctx.Err()
+		}
+		return len(out) < q.Limit, err
 	})
 	if err != nil {
 		return nil, err

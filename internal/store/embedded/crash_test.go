@@ -116,6 +116,22 @@ func TestPowerCutWhileOpening(t *testing.T) {
 		}
 		cutWhileOpening(t, func() *vfs.MemFS { return fs.CrashClone(vfs.CrashCloneCfg{}) }, ledger.Acked())
 	})
+	t.Run("older_format", func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		s := open(t, "a/store", smallOn(fs))
+		ledger := storetest.NewLedger()
+		if _, err := ledger.Reserve(t.Context(), s, "k"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d := directory{fs: fs, path: "a/store"}
+		if err := d.replace("FORMAT", []byte(`{"store":"rivet","format":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		cutWhileOpening(t, func() *vfs.MemFS { return fs.CrashClone(vfs.CrashCloneCfg{}) }, ledger.Acked())
+	})
 }
 
 func cutWhileOpening(t *testing.T, start func() *vfs.MemFS, acked map[id.ID]uint64) {

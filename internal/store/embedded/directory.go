@@ -17,7 +17,15 @@ import (
 
 // formatVersion is the format of a whole directory: which files it has and which tables are inside. Versions of single
 // values are counted separately (layoutVersion).
-const formatVersion = 1
+//
+//	1  the beginning
+//	2  alarms: table 05, and the actors' own
+//
+// Formats from oldestFormat on are read, and raised to this one before anything else is written.
+const (
+	formatVersion = 2
+	oldestFormat  = 1
+)
 
 // FormatError says that bytes on disk have a format version that this program does not know (G8).
 type FormatError struct {
@@ -73,7 +81,7 @@ type formatFile struct {
 
 const formatStore = "rivet"
 
-// openDirectory checks the format, takes the lock and, in a new directory, writes FORMAT. real says that fsys is the
+// openDirectory checks the format, takes the lock and, in a directory that is new or of an older format, writes FORMAT. real says that fsys is the
 // real disk, where one directory can be spelled in many ways: the lock of one process against itself goes by name.
 func openDirectory(fsys vfs.FS, path string, real bool) (*directory, error) {
 	if real {
@@ -84,7 +92,7 @@ func openDirectory(fsys vfs.FS, path string, real bool) (*directory, error) {
 		path = abs
 	}
 	d := &directory{fs: fsys, path: path}
-	if err := d.checkFormat(); err != nil {
+	if _, err := d.format(); err != nil {
 		return nil, err
 	}
 	if err := d.mkdir(path); err != nil {
@@ -159,30 +167,31 @@ func (d *directory) readFile(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, 4096))
 }
 
-// checkFormat refuses a directory of another format. A missing FORMAT is fine while nothing else is there.
-func (d *directory) checkFormat() error {
+// format returns the format of the directory, and refuses one that is not known. 0 is a missing FORMAT, which is fine
+// while nothing else is there.
+func (d *directory) format() (int, error) {
 	data, err := d.readFile("FORMAT")
 	if errors.Is(err, fs.ErrNotExist) {
 		names, err := d.fs.List(d.db())
 		if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
-			return nil
+			return 0, nil
 		}
 		if err != nil {
-			return fmt.Errorf("store directory %s: %w", d.path, err)
+			return 0, fmt.Errorf("store directory %s: %w", d.path, err)
 		}
-		return &FormatError{Dir: d.path, What: "the store", Known: formatVersion}
+		return 0, &FormatError{Dir: d.path, What: "the store", Known: formatVersion}
 	}
 	if err != nil {
-		return fmt.Errorf("store directory %s: reading FORMAT: %w", d.path, err)
+		return 0, fmt.Errorf("store directory %s: reading FORMAT: %w", d.path, err)
 	}
 	var f formatFile
 	if err := json.Unmarshal(data, &f); err != nil || f.Store != formatStore {
-		return &FormatError{Dir: d.path, What: "the store", Known: formatVersion}
+		return 0, &FormatError{Dir: d.path, What: "the store", Known: formatVersion}
 	}
-	if f.Format != formatVersion {
-		return &FormatError{Dir: d.path, What: "the store", Found: f.Format, Known: formatVersion}
+	if f.Format < oldestFormat || f.Format > formatVersion {
+		return 0, &FormatError{Dir: d.path, What: "the store", Found: f.Format, Known: formatVersion}
 	}
-	return nil
+	return f.Format, nil
 }
 
 // takeLock takes LOCK and leaves our process id for whoever finds it taken. The id has a file of its own because LOCK
@@ -211,13 +220,11 @@ func (d *directory) takeLock() error {
 	return nil
 }
 
-// writeFormat writes FORMAT if it is not there. The lock is held, so nobody else does.
+// writeFormat writes FORMAT if it is not there, or raises it. The lock is held, so nobody else does.
 func (d *directory) writeFormat() error {
-	if err := d.checkFormat(); err != nil {
+	found, err := d.format()
+	if err != nil || found == formatVersion {
 		return err
-	}
-	if _, err := d.fs.Stat(d.file("FORMAT")); err == nil {
-		return nil
 	}
 	data, err := json.Marshal(formatFile{Store: formatStore, Format: formatVersion})
 	if err != nil {

@@ -3,19 +3,22 @@ package embedded
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rivetgo/rivet/internal/store"
+	"github.com/rivetgo/rivet/internal/store/storetest"
 	"github.com/rivetgo/rivet/internal/wire/id"
 )
 
 func TestG8_UnknownFormatIsRefused(t *testing.T) {
 	for name, content := range map[string]string{
-		"newer":   `{"store":"rivet","format":2}`,
+		"newer":   `{"store":"rivet","format":3}`,
 		"zero":    `{"store":"rivet","format":0}`,
 		"foreign": `{"format":1}`,
 		"garbage": "\x00\x01",
@@ -31,7 +34,7 @@ func TestG8_UnknownFormatIsRefused(t *testing.T) {
 			if !errors.As(err, &fe) || fe.Dir != dir || fe.Known != formatVersion {
 				t.Fatal(err)
 			}
-			if name == "newer" && (fe.Found != 2 || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "version 1")) {
+			if name == "newer" && (fe.Found != 3 || !strings.Contains(err.Error(), "version 3") || !strings.Contains(err.Error(), "version 2")) {
 				t.Fatal(err)
 			}
 			if !strings.Contains(err.Error(), StorageVariable) {
@@ -42,6 +45,38 @@ func TestG8_UnknownFormatIsRefused(t *testing.T) {
 				t.Fatalf("the directory was touched: %v, %v", entries, err)
 			}
 		})
+	}
+}
+
+// A directory of the first format, which had no alarms, is read, and raised before anything new is written.
+func TestG8_OlderFormatIsRaised(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	ledger := storetest.NewLedger()
+	actor, err := ledger.Reserve(t.Context(), s, "k") // writes what format 1 has as well
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	format := filepath.Join(dir, "FORMAT")
+	if err := os.WriteFile(format, []byte(`{"store":"rivet","format":1}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, Options{})
+	defer s.Close()
+	if got, err := os.ReadFile(format); err != nil || string(got) != `{"store":"rivet","format":2}`+"\n" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, err := storetest.Check(t.Context(), s, ledger.Acked()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ledger.Work(t.Context(), s, actor, 3, 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storetest.Check(t.Context(), s, ledger.Acked()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -73,6 +108,9 @@ func TestG8_UnknownValueVersionIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := decodeID("id", b); !errors.As(err, &fe) {
+			t.Fatal(err)
+		}
+		if _, err := decodeAlarm(b); !errors.As(err, &fe) {
 			t.Fatal(err)
 		}
 	}
@@ -185,8 +223,36 @@ func TestRowsRoundTrip(t *testing.T) {
 			t.Fatal("row with a tail was taken")
 		}
 	}
+	for _, ms := range []int64{-1 << 63, -1, 1, 1<<63 - 1} {
+		if got, err := decodeAlarm(encodeAlarm(ms)); err != nil || got != ms {
+			t.Fatal(got, err)
+		}
+		actor := id.New(1)
+		if got, err := decodeAlarmKey(alarmKey(ms, actor)); err != nil || got.Actor != actor || !got.At.Equal(time.UnixMilli(ms)) {
+			t.Fatal(got, err)
+		}
+	}
+	if _, err := decodeAlarmKey(alarmKey(1, id.ID{})[1:]); err == nil {
+		t.Fatal("alarm key that is too short was taken")
+	}
 	f := fence{generation: 1<<63 + 1, startedMs: 2, sleptMs: -3}
 	if got, err := decodeFence(f.appendTo(nil)); err != nil || got != f {
 		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// The bytes of docs/storage.md.
+func TestAlarmBytes(t *testing.T) {
+	actor := id.ID([]byte("0123456789abcdefghi"))
+	for ms, want := range map[int64]string{
+		1_700_000_000_000: "05 8000018bcfe56800 30313233343536373839616263646566676869",
+		-1:                "05 7fffffffffffffff 30313233343536373839616263646566676869",
+	} {
+		if got := fmt.Sprintf("%x", alarmKey(ms, actor)); got != strings.ReplaceAll(want, " ", "") {
+			t.Errorf("key of %d is %s", ms, got)
+		}
+	}
+	if got := fmt.Sprintf("%x %x", ownKey(actor, ownAlarm), encodeAlarm(1_700_000_000_000)); got != "10303132333435363738396162636465666768690002 010000018bcfe56800" {
+		t.Errorf("alarm of an actor is %s", got)
 	}
 }

@@ -9,8 +9,9 @@
 //
 // docs/storage.md lists what is inside db: every table with its key and value bytes.
 //
-// FORMAT is the first file made (temporary file, fsync, rename, fsync of the directory) and is never changed
-// afterwards, so a directory without it that holds a db is not ours and is refused. Opening after a crash is the same
+// FORMAT is the first file made (temporary file, fsync, rename, fsync of the directory), so a directory without it that
+// holds a db is not ours and is refused. Opening a directory of an older format replaces it, in the same way, before
+// anything else is written. Opening after a crash is the same
 // as any other opening: Pebble replays its write-ahead log, and every batch in the log is there as a whole or not at
 // all (each has a checksum).
 //

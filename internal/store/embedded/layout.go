@@ -17,7 +17,8 @@ const (
 	tableName      byte = 0x02 // namespace, actor name → metadata
 	tableKey       byte = 0x03 // namespace, actor name, key → id of the live actor
 	tableList      byte = 0x04 // namespace, actor name, newest creation first, id → whether it is destroyed
-	tableActor     byte = 0x10 // id → row, fence and records, so that a wake is one read
+	tableAlarm     byte = 0x05 // instant, id of the actor → nothing
+	tableActor     byte = 0x10 // id → row, fence, alarm and records, so that a wake is one read
 )
 
 // Within an actor, keys whose first byte is 0x00 are the store's own; the rest are record keys.
@@ -25,6 +26,7 @@ const (
 	ownKeys  byte = 0x00
 	ownRow   byte = 0x00
 	ownFence byte = 0x01
+	ownAlarm byte = 0x02
 )
 
 // layoutVersion is the first byte of every value that the store writes itself. Values of records carry their own.
@@ -70,6 +72,25 @@ func nameKey(ns id.ID, name string) []byte {
 	return append(append(append(make([]byte, 0, actorPrefixLen+len(name)), tableName), ns[:]...), name...)
 }
 
+// appendInstant appends milliseconds so that bytes sort like numbers: with the sign bit flipped.
+func appendInstant(b []byte, ms int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(ms)^1<<63)
+}
+
+const alarmKeyLen = 1 + 8 + id.Size
+
+func alarmKey(ms int64, actor id.ID) []byte {
+	return append(appendInstant(append(make([]byte, 0, alarmKeyLen+1), tableAlarm), ms), actor[:]...)
+}
+
+func decodeAlarmKey(k []byte) (store.Alarm, error) {
+	if len(k) != alarmKeyLen {
+		return store.Alarm{}, errDamaged("alarm")
+	}
+	ms := int64(binary.BigEndian.Uint64(k[1:]) ^ 1<<63)
+	return store.Alarm{At: fromMs(ms), Actor: id.ID(k[1+8:])}, nil
+}
+
 func actorPrefix(actor id.ID) (p [actorPrefixLen]byte) {
 	p[0] = tableActor
 	copy(p[1:], actor[:])
@@ -111,12 +132,12 @@ type fence struct {
 	sleptMs    int64
 }
 
-func (r row) actor(actor id.ID, f fence) store.Actor {
+func (r row) actor(actor id.ID, f fence, alarmMs int64) store.Actor {
 	return store.Actor{
 		ID: actor, Namespace: r.namespace, Name: r.name, Key: r.key, HasKey: r.hasKey,
 		Pool: r.pool, CrashPolicy: r.crashPolicy,
 		CreatedAt: fromMs(r.createdMs), DestroyedAt: fromMs(r.destroyedMs),
-		StartedAt: fromMs(f.startedMs), SleptAt: fromMs(f.sleptMs), Generation: f.generation,
+		StartedAt: fromMs(f.startedMs), SleptAt: fromMs(f.sleptMs), Alarm: fromMs(alarmMs), Generation: f.generation,
 	}
 }
 
@@ -189,6 +210,19 @@ func decodeFence(b []byte) (f fence, err error) {
 	f.startedMs = int64(d.uint64())
 	f.sleptMs = int64(d.uint64())
 	return f, d.done()
+}
+
+func encodeAlarm(ms int64) []byte {
+	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 1+8), layoutVersion), uint64(ms))
+}
+
+func decodeAlarm(b []byte) (ms int64, err error) {
+	d, err := newDecoder("actor alarm", b)
+	if err != nil {
+		return 0, err
+	}
+	ms = int64(d.uint64())
+	return ms, d.done()
 }
 
 func encodeNamespace(ns store.Namespace) []byte {
@@ -284,10 +318,12 @@ func (d *decoder) text() string {
 
 func (d *decoder) done() error {
 	if d.bad || len(d.rest) != 0 {
-		return fmt.Errorf("store: %s is damaged", d.what)
+		return errDamaged(d.what)
 	}
 	return nil
 }
+
+func errDamaged(what string) error { return fmt.Errorf("store: %s is damaged", what) }
 
 // recordSpan clamps a span to the keys that are records and reports whether anything is left of it.
 func recordSpan(s record.Span) (record.Span, bool) {

@@ -80,8 +80,9 @@ type tenure struct {
 	over atomic.Bool // fenced, released or destroyed; set with slot.mu held
 
 	// Guarded by slot.mu.
-	fence  fence
-	fenced bool // the fence row of this generation is applied
+	fence   fence
+	fenced  bool  // the fence row of this generation is applied
+	alarmMs int64 // what batches have set it to; 0 for none
 }
 
 // Acquire implements store.Store. An older tenure is fenced even when Acquire then fails.
@@ -132,23 +133,34 @@ func (s *Store) acquire(ctx context.Context, sl *slot) (*tenure, error) {
 		return nil, err
 	}
 	defer in.exit()
-	r, f, hot, err := in.wake(sl.actor)
+	w, err := in.wake(sl.actor)
 	if err != nil {
 		return nil, err
 	}
-	if r.destroyedMs != 0 {
+	if w.row.destroyedMs != 0 {
 		return nil, store.ErrNotFound
 	}
-	t := &tenure{store: s, in: in, slot: sl, actor: r.actor(sl.actor, f), hot: hot, fence: f}
-	sl.generation = max(sl.generation, f.generation) + 1
+	t := &tenure{
+		store: s, in: in, slot: sl, actor: w.row.actor(sl.actor, w.fence, w.alarmMs), hot: w.hot,
+		fence: w.fence, alarmMs: w.alarmMs,
+	}
+	sl.generation = max(sl.generation, w.fence.generation) + 1
 	t.gen = sl.generation
 	t.fence.generation = t.gen
 	sl.current = t
 	return t, nil
 }
 
-// wake reads an actor's row, fence and hot records in one scan.
-func (in *instance) wake(actor id.ID) (r row, f fence, hot []record.Record, err error) {
+// waking is what a wake reads.
+type waking struct {
+	row     row
+	fence   fence
+	alarmMs int64
+	hot     []record.Record
+}
+
+// wake reads what there is of an actor but its cold records, in one scan.
+func (in *instance) wake(actor id.ID) (w waking, err error) {
 	p := actorPrefix(actor)
 	to := append(p[:], byte(record.HotEnd))
 	found := false
@@ -167,28 +179,31 @@ func (in *instance) wake(actor id.ID) (r row, f fence, hot []record.Record, err 
 		switch {
 		case len(key) == 2 && key[1] == ownRow:
 			found = true
-			r, err = decodeRow(value)
+			w.row, err = decodeRow(value)
 		case len(key) == 2 && key[1] == ownFence:
-			f, err = decodeFence(value)
+			w.fence, err = decodeFence(value)
+		case len(key) == 2 && key[1] == ownAlarm:
+			w.alarmMs, err = decodeAlarm(value)
 		}
 		return true, err
 	})
 	if err != nil {
-		return r, f, nil, err
+		return w, err
 	}
 	if !found {
-		return r, f, nil, store.ErrNotFound
+		return w, store.ErrNotFound
 	}
-	hot = make([]record.Record, 0, len(ends)/2)
+	w.hot = make([]record.Record, 0, len(ends)/2)
 	for i, from := 0, 0; i < len(ends); i += 2 {
-		hot = append(hot, record.Record{Key: all[from:ends[i]:ends[i]], Value: all[ends[i]:ends[i+1]:ends[i+1]]})
+		w.hot = append(w.hot, record.Record{Key: all[from:ends[i]:ends[i]], Value: all[ends[i]:ends[i+1]:ends[i+1]]})
 		from = ends[i+1]
 	}
-	return r, f, hot, nil
+	return w, nil
 }
 
 func (t *tenure) Actor() store.Actor { return t.actor }
 func (t *tenure) Generation() uint64 { return t.gen }
+func (t *tenure) Alarm() time.Time   { return t.actor.Alarm }
 
 // Hot hands the records over: a state may be large, and its owner has it from then on.
 func (t *tenure) Hot() []record.Record {
@@ -301,6 +316,9 @@ func (t *tenure) commit(b *record.Batch, size int, done func(error)) error {
 	defer t.in.exit()
 	pb := t.in.db.NewBatch()
 	t.fill(pb, b)
+	if b.SetAlarm {
+		t.fillAlarm(pb, b.Alarm)
+	}
 	if !t.fenced {
 		if t.fence.startedMs == 0 {
 			t.fence.startedMs = toMs(t.store.opts.Now())
@@ -311,6 +329,9 @@ func (t *tenure) commit(b *record.Batch, size int, done func(error)) error {
 		return err
 	}
 	t.fenced = true
+	if b.SetAlarm {
+		t.alarmMs = b.Alarm
+	}
 	return nil
 }
 
@@ -351,6 +372,24 @@ func (t *tenure) fill(pb *pebble.Batch, b *record.Batch) {
 		copy(op.Value, v)
 		_ = op.Finish()
 	}
+}
+
+// fillAlarm moves the actor's alarm to ms, in the actor and in the table of all. It reads nothing: the tenure knows what
+// was there before.
+func (t *tenure) fillAlarm(pb *pebble.Batch, ms int64) {
+	if ms == t.alarmMs {
+		return
+	}
+	if t.alarmMs != 0 {
+		_ = pb.Delete(alarmKey(t.alarmMs, t.slot.actor), nil)
+	}
+	own := ownKey(t.slot.actor, ownAlarm)
+	if ms == 0 {
+		_ = pb.Delete(own, nil)
+		return
+	}
+	_ = pb.Set(alarmKey(ms, t.slot.actor), sealed(), nil)
+	_ = pb.Set(own, encodeAlarm(ms), nil)
 }
 
 func (t *tenure) putFence(pb *pebble.Batch, f fence) {
@@ -446,6 +485,7 @@ func (t *tenure) fillDestroy(pb *pebble.Batch, at time.Time) error {
 	everything, _ := recordSpan(record.Span{})
 	from, to := t.bounds(everything)
 	_ = pb.DeleteRange(from, to, nil)
+	t.fillAlarm(pb, 0)
 	if a.HasKey {
 		k := keyKey(a.Namespace, a.Name, a.Key)
 		v, ok, err := t.in.get(k)

@@ -39,7 +39,7 @@ const (
 	Reserve           // Store.Reserve
 	Acquire           // Store.Acquire
 	Destroy           // Tenure.Destroy
-	Read              // Get and Range of a tenure; Lookup, Actors, List, Namespaces and Names of the store
+	Read              // Get and Range of a tenure; Lookup, Actors, List, Alarms, Namespaces and Names of the store
 	Control           // CreateNamespace and PutNames
 )
 
@@ -363,6 +363,14 @@ func (s *Store) List(ctx context.Context, q store.ListQuery) ([]store.Actor, err
 		return nil, err
 	}
 	return s.inner.List(ctx, q)
+}
+
+// Alarms implements store.Store.
+func (s *Store) Alarms(ctx context.Context, q store.AlarmQuery) ([]store.Alarm, error) {
+	if skip, _, err := s.before(ctx, Read, id.ID{}); skip {
+		return nil, err
+	}
+	return s.inner.Alarms(ctx, q)
 }
 
 // Acquire implements store.Store.

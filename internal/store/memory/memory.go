@@ -284,6 +284,19 @@ func (im *image) write(actor id.ID, b *record.Batch) {
 	}
 }
 
+// setAlarm is the part of a batch that write leaves out.
+func (im *image) setAlarm(actor id.ID, b *record.Batch) {
+	if !b.SetAlarm {
+		return
+	}
+	im.update(actor, func(a *store.Actor) {
+		a.Alarm = time.Time{}
+		if b.Alarm != 0 {
+			a.Alarm = time.UnixMilli(b.Alarm).UTC()
+		}
+	})
+}
+
 func (im *image) span(actor id.ID, s record.Span, reverse bool, limit int) []record.Record {
 	var out []record.Record
 	for k, v := range im.records[actor] {
@@ -469,6 +482,23 @@ func (s *Store) List(ctx context.Context, q store.ListQuery) ([]store.Actor, err
 	return out[:min(len(out), max(q.Limit, 0))], nil
 }
 
+// Alarms implements store.Store.
+func (s *Store) Alarms(ctx context.Context, q store.AlarmQuery) ([]store.Alarm, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var out []store.Alarm
+	for _, a := range s.applied.actors {
+		if row := (store.Alarm{At: a.Alarm, Actor: a.ID}); !a.Alarm.IsZero() &&
+			row.Compare(q.After) > 0 && (q.Until.IsZero() || !a.Alarm.After(q.Until)) {
+			out = append(out, row)
+		}
+	}
+	slices.SortFunc(out, store.Alarm.Compare)
+	return out[:min(len(out), max(q.Limit, 0))], nil
+}
+
 // Acquire implements store.Store.
 func (s *Store) Acquire(ctx context.Context, actor id.ID) (store.Tenure, error) {
 	for {
@@ -515,6 +545,7 @@ type tenure struct {
 
 func (t *tenure) Actor() store.Actor { return t.actor }
 func (t *tenure) Generation() uint64 { return t.generation }
+func (t *tenure) Alarm() time.Time   { return t.actor.Alarm }
 
 // Hot hands the records over: a state may be large, and its owner has it from then on.
 func (t *tenure) Hot() []record.Record {
@@ -578,6 +609,7 @@ func (t *tenure) Commit(b *record.Batch, done func(error)) error {
 	note := t.note(time.Time{})
 	t.store.commit(t.actor.ID, func(im *image) {
 		im.write(t.actor.ID, b)
+		im.setAlarm(t.actor.ID, b)
 		im.update(t.actor.ID, note)
 	}, done)
 	return nil
@@ -637,7 +669,7 @@ func (t *tenure) Destroy(ctx context.Context, at time.Time) error {
 			delete(im.keys, key)
 		}
 		im.update(t.actor.ID, note)
-		im.update(t.actor.ID, func(a *store.Actor) { a.DestroyedAt = millis(at) })
+		im.update(t.actor.ID, func(a *store.Actor) { a.DestroyedAt, a.Alarm = millis(at), time.Time{} })
 	}, func(err error) { done <- err })
 	t.store.mu.Unlock()
 	select {

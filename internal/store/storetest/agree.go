@@ -46,6 +46,7 @@ func Agree(t *testing.T, openA, openB func(now func() time.Time) Subject) {
 			"commit":    m.commit,
 			"commit2":   m.commit, // more often than the rest
 			"read":      m.read,
+			"alarms":    m.alarms,
 			"release":   m.release,
 			"destroy":   m.destroy,
 			"crash":     m.crash,
@@ -98,6 +99,10 @@ func class(err error) string {
 func (m *machine) look() {
 	m.both("namespaces", func(_ int, s store.Store) (any, error) { v, err := s.Namespaces(m.ctx); return some(v), err })
 	m.both("actors", func(_ int, s store.Store) (any, error) { v, err := s.Actors(m.ctx, m.ids); return some(v), err })
+	m.both("all alarms", func(_ int, s store.Store) (any, error) {
+		v, err := s.Alarms(m.ctx, store.AlarmQuery{Limit: 1 << 20})
+		return some(v), err
+	})
 }
 
 // some makes nil and empty slices equal.
@@ -223,6 +228,9 @@ func (m *machine) commit(t *rapid.T) {
 		for range rapid.IntRange(0, 4).Draw(t, "puts") {
 			b.Put(key(t), rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "value"))
 		}
+		if b.SetAlarm = rapid.Bool().Draw(t, "sets alarm"); b.SetAlarm {
+			b.Alarm = rapid.Int64Range(-2, 6).Draw(t, "alarm")
+		}
 		for j := range batches[i] {
 			c := b
 			batches[i][j] = &c
@@ -253,6 +261,20 @@ func (m *machine) read(t *rapid.T) {
 		rs, err := ts[i].Range(m.ctx, s, reverse, limit)
 		return text(rs), err
 	})
+}
+
+func (m *machine) alarms(t *rapid.T) {
+	m.t = t
+	q := store.AlarmQuery{Limit: rapid.IntRange(0, 5).Draw(t, "limit")}
+	if rapid.Bool().Draw(t, "until") {
+		q.Until = time.UnixMilli(rapid.Int64Range(-3, 6).Draw(t, "until ms"))
+	}
+	if len(m.ids) > 0 && rapid.Bool().Draw(t, "after") {
+		q.After = store.Alarm{
+			At: time.UnixMilli(rapid.Int64Range(-3, 6).Draw(t, "after ms")), Actor: rapid.SampledFrom(m.ids).Draw(t, "after actor"),
+		}
+	}
+	m.both("alarms", func(_ int, s store.Store) (any, error) { v, err := s.Alarms(m.ctx, q); return some(v), err })
 }
 
 func (m *machine) release(t *rapid.T) {

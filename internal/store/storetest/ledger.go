@@ -15,8 +15,8 @@ import (
 
 // Ledger remembers which commits a store has acknowledged, for tests with faults and crashes.
 //
-// Each actor counts its commits. Commit n sets the state to n, appends entry n to a log, and sets a group of records
-// to n. So whatever is found later says which commits are there, whether they are there as a whole (G1), and whether
+// Each actor counts its commits. Commit n sets the state to n, appends entry n to a log, sets a group of records to n,
+// and moves the alarm to n or clears it. So whatever is found later says which commits are there, whether they are there as a whole (G1), and whether
 // one is missing in between.
 type Ledger struct {
 	mu    sync.Mutex
@@ -128,7 +128,7 @@ func Check(ctx context.Context, s store.Store, acked map[id.ID]uint64) (found ma
 			return nil, err
 		}
 	}
-	return found, nil
+	return found, checkAlarms(ctx, s, found)
 }
 
 // BrokenError says which promise was broken, as opposed to an error that the store returned.
@@ -145,7 +145,51 @@ func entryOf(n uint64, size int) *record.Batch {
 	for i := range byte(groupSize) {
 		b.Put(record.Key(groupKind, i), v)
 	}
+	b.SetAlarm, b.Alarm = true, alarmOf(n)
 	return b
+}
+
+// alarmOf is the alarm that commit n sets, in milliseconds.
+func alarmOf(n uint64) int64 {
+	if n%5 == 0 {
+		return 0
+	}
+	return int64(n)
+}
+
+// checkAlarms compares the store's list of alarms with what the actors' newest commits set.
+func checkAlarms(ctx context.Context, s store.Store, found map[id.ID]uint64) error {
+	want := make(map[id.ID]int64)
+	for actor, n := range found {
+		if ms := alarmOf(n); ms != 0 {
+			want[actor] = ms
+		}
+	}
+	q := store.AlarmQuery{Limit: 100}
+	for {
+		page, err := s.Alarms(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, a := range page {
+			n, ok := found[a.Actor]
+			if !ok {
+				continue // of an actor that nothing was promised about
+			}
+			if ms := a.At.UnixMilli(); want[a.Actor] != ms {
+				return &BrokenError{fmt.Sprintf("state says %d, the list has an alarm at %d", n, ms)}
+			}
+			delete(want, a.Actor)
+		}
+		if len(page) < q.Limit {
+			break
+		}
+		q.After = page[len(page)-1]
+	}
+	for actor, ms := range want {
+		return &BrokenError{fmt.Sprintf("state says %d, the alarm at %d is not in the list", found[actor], ms)}
+	}
+	return nil
 }
 
 // inspect returns the newest commit that is there.
@@ -153,6 +197,13 @@ func inspect(ctx context.Context, t store.Tenure, acked uint64) (uint64, error) 
 	var n uint64
 	for _, r := range t.Hot() {
 		n = binary.BigEndian.Uint64(r.Value)
+	}
+	ms := int64(0)
+	if at := t.Alarm(); !at.IsZero() {
+		ms = at.UnixMilli()
+	}
+	if ms != alarmOf(n) {
+		return 0, &BrokenError{fmt.Sprintf("state says %d, the alarm is at %d", n, ms)}
 	}
 	if n < acked {
 		return 0, &BrokenError{fmt.Sprintf("commit %d was acknowledged, %d is the newest there", acked, n)}

@@ -55,6 +55,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"release_notes_sleep", testReleaseSleep},
 		{"release_is_idempotent_and_ends_the_tenure", testReleaseEnds},
 		{"started_at_is_the_first_commit", testStarted},
+		{"G1_alarm_is_set_with_its_batch", testAlarmBatch},
+		{"G2_new_owner_sees_the_accepted_alarm", testAlarmHandover},
+		{"G3_alarm_of_a_fenced_commit_is_not_set", testAlarmFenced},
+		{"G4_alarms_in_the_order_of_time", testAlarmOrder},
+		{"alarms_with_cursor_bound_and_limit", testAlarmQuery},
+		{"alarm_of_a_destroyed_actor_is_gone", testAlarmDestroy},
 		{"destroy_erases_and_frees_the_key", testDestroy},
 		{"destroy_of_a_fenced_tenure", testDestroyFenced},
 		{"namespaces", testNamespaces},
@@ -1017,6 +1023,7 @@ func (e *env) calls(ctx context.Context, t store.Tenure) map[string]error {
 	_, out["Lookup"] = e.s.Lookup(ctx, e.ns, "thing", "a")
 	_, out["Actors"] = e.s.Actors(ctx, []id.ID{id.New(1)})
 	_, out["List"] = e.s.List(ctx, store.ListQuery{Namespace: e.ns, Name: "thing", Limit: 1})
+	_, out["Alarms"] = e.s.Alarms(ctx, store.AlarmQuery{Limit: 1})
 	_, out["Acquire"] = e.s.Acquire(ctx, t.Actor().ID)
 	_, out["Get"] = t.Get(ctx, k(1))
 	_, out["Range"] = t.Range(ctx, record.Span{}, false, 1)
