@@ -10,6 +10,7 @@ require (
 	github.com/gobwas/ws v1.5.0
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
+	github.com/netresearch/go-cron v0.9.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.18.0
 	pgregory.net/rapid v1.3.0

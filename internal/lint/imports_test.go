@@ -31,6 +31,7 @@ const (
 var rules = []rule{
 	{rooms: []string{"internal/wire/..."}, ours: []string{"internal/wire/..."}, why: pure},
 	{rooms: []string{"internal/lifecycle"}, why: pure},
+	{rooms: []string{"internal/schedule"}, ours: []string{"internal/wire/..."}, others: []string{"github.com/netresearch/go-cron"}, why: pure + ", and a parser of cron expressions"},
 	{rooms: []string{"internal/callchain", "internal/compiletest", "internal/contract", "internal/crash", "internal/invariants", "internal/pipenet"}, why: "small concepts stand alone"},
 	{rooms: []string{"internal/codec"}, others: []string{"github.com/fxamacker/cbor/v2"}, why: "the codec is Go values and CBOR, nothing else"},
 	{rooms: []string{"internal/ws"}, others: []string{"github.com/gobwas/ws", "golang.org/x/sys"}, why: "sockets know nothing of what they carry"},
@@ -98,7 +99,7 @@ var banned = []struct {
 	imports []string
 	why     string
 }{
-	{[]string{"internal/wire/...", "internal/lifecycle"}, []string{"context", "net", "net/http", "os", "io/fs"}, pure},
+	{[]string{"internal/wire/...", "internal/lifecycle", "internal/schedule"}, []string{"context", "net", "net/http", "os", "io/fs"}, pure},
 	{[]string{".", "actor", "engine", "internal/..."}, []string{"testing", "log"}, "production code links no testing package and logs through log/slog"},
 }
 
