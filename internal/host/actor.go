@@ -35,9 +35,16 @@ type Actor struct {
 	waiting atomic.Int32  // calls that wait for the turn
 
 	// Guarded by the turn.
-	state   State
-	encoded []byte // what the state is, or will be once the commits under way are durable
-	scratch []byte
+	state     State
+	encoded   []byte // what the state is, or will be once the commits under way are durable
+	scratch   []byte
+	mailbox   mailbox
+	schedules scheduleTable
+	alarm     alarm
+	doomed    bool // it asked to be destroyed
+
+	handled []string // queues with a handler
+	outbox  outbox
 
 	gate  gate
 	watch watch
@@ -51,6 +58,12 @@ type Actor struct {
 	keepAwake     int
 	waitUntil     int
 	disconnecting int
+	pumping       bool // see pump
+	firing        int  // scheduled actions under way
+	queueWaits    int  // receivers that wait for a message
+	run           RunStatus
+	runActive     bool
+	lastError     string        // for people who ask what is wrong
 	quiet         chan struct{} // closed when nothing is under way; nil unless a stop waits for it
 	lastActive    time.Time
 	idle          *time.Timer
@@ -68,6 +81,7 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 		idText:   p.ID.String(),
 		stopping: make(chan struct{}),
 		slot:     make(chan struct{}, 1),
+		handled:  spec.handledQueues(),
 	}
 	a.alive, a.cut = context.WithCancel(context.Background())
 	a.gate.open = spec.Options.Undurable
@@ -87,12 +101,30 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	a.machine.Step(lifecycle.HostEvent{Event: lifecycle.Loaded}) // nobody can have asked for a stop yet
 	a.lastActive = time.Now()
 	a.idle = time.AfterFunc(spec.Options.SleepAfter, a.checkIdle)
+	waiting := a.mailbox.index.Len() > 0 || a.schedules.Len() > 0
+	if waiting || a.doomed || spec.Run != nil || a.outbox.pending > 0 {
+		go a.begin(a.doomed, waiting) // ends soon
+	}
 	return a, nil
+}
+
+// begin sets going what an actor does without being asked. waiting says that messages or schedules were loaded.
+func (a *Actor) begin(doomed, waiting bool) {
+	if doomed { // a crash came between the wish and its fulfilment
+		a.refuse(errDestroying)
+		a.owner.DestroyWanted()
+		return
+	}
+	a.startRun()
+	a.startOutbox()
+	if waiting {
+		a.tick()
+	}
 }
 
 // load runs the start up to the point where calls are accepted.
 func (a *Actor) load(ctx context.Context) error {
-	var stored, input []byte
+	var stored, input, counters []byte
 	found := false
 	for _, r := range a.records.Hot() {
 		kind := record.Kind(r.Key[0])
@@ -105,7 +137,24 @@ func (a *Actor) load(ctx context.Context) error {
 			stored, found = payload, true
 		case record.KindInput:
 			input = payload
+		case record.KindCounters:
+			counters = payload
+		case record.KindSchedule:
+			if err := a.schedules.load(r.Key, r.Value); err != nil {
+				return err
+			}
+		case record.KindDoomed:
+			a.doomed = true
 		}
+	}
+	if t := a.records.Alarm(); !t.IsZero() {
+		a.alarm.stored = unixMilli(t)
+	}
+	if err := a.loadMailbox(ctx, counters); err != nil {
+		return err
+	}
+	if err := a.loadOutbox(ctx); err != nil {
+		return err
 	}
 	if found {
 		a.encoded = stored
@@ -133,9 +182,14 @@ func (a *Actor) load(ctx context.Context) error {
 	if a.spec.OnWake == nil {
 		return nil
 	}
-	return a.timedTurn(ctx, &Call{actor: a}, "OnWake", a.spec.Options.WakeTimeout, func(c *Call) error {
+	err := a.timedTurn(ctx, &Call{actor: a}, "OnWake", a.spec.Options.WakeTimeout, func(c *Call) error {
 		return a.spec.OnWake(c, a.state)
 	})
+	if err != nil && a.doomed { // its end must not depend on a good start
+		a.Log().Warn("hook failed", "hook", "OnWake", "error", err)
+		return nil
+	}
+	return err
 }
 
 // ID is the actor's id as text.
@@ -212,10 +266,23 @@ func (a *Actor) settleActivity() {
 	if a.calls == 0 {
 		a.lastActive = time.Now()
 	}
-	if a.quiet != nil && a.calls+a.keepAwake+a.waitUntil+a.disconnecting == 0 {
+	if a.quiet != nil && a.busy() == 0 {
 		close(a.quiet)
 		a.quiet = nil
 	}
+}
+
+// busy counts what an end waits for. A run loop is waited for when the actor sleeps, not when it is destroyed. The caller
+// holds mu.
+func (a *Actor) busy() int {
+	n := a.calls + a.keepAwake + a.waitUntil + a.disconnecting + a.firing
+	if a.pumping {
+		n++
+	}
+	if a.runActive && a.machine.Kind() == lifecycle.KindSleep {
+		n++
+	}
+	return n
 }
 
 // refuse makes calls on open connections fail with f from now on.
@@ -255,6 +322,13 @@ func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 		a.settleActivity()
 		a.mu.Unlock()
 	}()
+}
+
+// own runs fn as a turn of the actor's own, for nobody's sake.
+func (a *Actor) own(fn func(c *Call, s State) error) error {
+	c := &Call{actor: a}
+	defer c.end()
+	return a.do(c, fn)
 }
 
 // do runs fn as a turn for long-lived code.

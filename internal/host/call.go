@@ -2,12 +2,15 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/callchain"
+	"github.com/rivetgo/rivet/internal/schedule"
 	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/record"
 )
 
 // Call is one run of user code: an action, a hook, a turn of long-lived code. It is the context of that run: it ends
@@ -20,6 +23,7 @@ type Call struct {
 	chain    []string // actors that wait for this call, this one not included
 	deadline time.Time
 	turn     *turn // the turn this call runs in; nil for concurrent code
+	firing   *schedule.Firing
 
 	mu     sync.Mutex // guards ctx, cancel, ended
 	ctx    context.Context
@@ -166,11 +170,24 @@ func (c *Call) Disconnect(conn *Conn, reason string) {
 // Sleep asks that the actor go to sleep. Inside a turn it is asked when the turn has succeeded.
 func (c *Call) Sleep() { c.emit(output{act: c.actor.owner.SleepWanted}) }
 
-// Destroy asks that the actor be destroyed. From then on it accepts no calls.
+// Destroy asks that the actor be destroyed. From then on it accepts no calls. The wish is durable with the turn: should
+// the process end before it is fulfilled, the next one fulfils it.
 func (c *Call) Destroy() {
+	a := c.actor
+	err := c.change(func(t *turn) error {
+		if !a.doomed {
+			t.stage.onUndo(func() { a.doomed = false })
+			a.doomed = true
+			t.stage.put(record.Key(record.KindDoomed), record.Seal(nil))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errReadOnly) {
+		c.Log().Warn("the wish to be destroyed is not durable", "error", err)
+	}
 	c.emit(output{act: func() {
-		c.actor.refuse(fault.New("actor", "destroying", "Actor is destroying."))
-		c.actor.owner.DestroyWanted()
+		a.refuse(errDestroying)
+		a.owner.DestroyWanted()
 	}})
 }
 

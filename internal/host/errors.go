@@ -24,6 +24,7 @@ var (
 
 	errOverloaded = &fault.Error{Group: "actor", Code: "overloaded", Message: "Too many calls wait for this actor's turn: call again later, or raise Options.MaxWaiting.", HTTPStatus: 503}
 	errTimedOut   = fault.New("actor", "action_timed_out", "Action timed out")
+	errDestroying = fault.New("actor", "destroying", "Actor is destroying.")
 	errForbidden  = fault.New("auth", "forbidden", "Forbidden")
 )
 

@@ -10,10 +10,14 @@ import (
 type activity struct {
 	Loading       bool
 	NoSleep       bool
-	Calls         int // actions, requests and hooks under way
-	KeepAwake     int // KeepAwake functions
-	Disconnecting int // OnDisconnect hooks under way
-	Connections   int // standing connections
+	Calls         int  // actions, requests and hooks under way
+	KeepAwake     int  // KeepAwake functions
+	Firing        int  // scheduled actions under way
+	Handling      bool // messages are being handled
+	Delivering    int  // messages are on their way to other actors
+	Running       bool // the run loop is active, and does not wait for a message
+	Disconnecting int  // OnDisconnect hooks under way
+	Connections   int  // standing connections
 }
 
 // blocker names what keeps the actor awake; empty when it may sleep. The order is that in which reasons are reported.
@@ -27,6 +31,14 @@ func (s activity) blocker() string {
 		return "calls"
 	case s.KeepAwake > 0:
 		return "keep_awake"
+	case s.Firing > 0:
+		return "schedules"
+	case s.Handling:
+		return "queue_handler"
+	case s.Delivering > 0:
+		return "outbox"
+	case s.Running:
+		return "run"
 	case s.Disconnecting > 0:
 		return "disconnecting"
 	case s.Connections > 0:
@@ -66,6 +78,10 @@ func (a *Actor) activity() activity {
 		NoSleep:       a.spec.Options.NoSleep,
 		Calls:         a.calls,
 		KeepAwake:     a.keepAwake,
+		Firing:        a.firing,
+		Handling:      a.pumping,
+		Delivering:    a.outbox.delivering(),
+		Running:       a.runActive && a.queueWaits == 0,
 		Disconnecting: a.disconnecting,
 		Connections:   a.conns.standing(),
 	}

@@ -39,6 +39,10 @@ type Spec struct {
 	BeforeResponse func(c *Call, s State, action string, args, output []byte) ([]byte, error)
 
 	Actions map[string]*Action
+	Queues  map[string]*Queue
+
+	// Run is the actor's own loop, outside turns; it should end when the actor begins to stop.
+	Run func(c *Call) error
 }
 
 // ActionKind says what an action's handler may do.
@@ -79,6 +83,18 @@ type Options struct {
 	ConnStateTimeout     time.Duration
 	OnConnectTimeout     time.Duration
 
+	QueueLease       time.Duration
+	QueueRetryDelay  time.Duration
+	QueueMaxAttempts int
+	KeepReceipts     time.Duration
+
+	MaxQueueSize         int
+	MaxQueueMessageBytes int
+	MaxSchedules         int
+	MaxKVKeyBytes        int
+	MaxKVValueBytes      int
+	MaxTurnBytes         int
+
 	MaxStateBytes    int
 	MaxIncomingBytes int
 	MaxOutgoingBytes int
@@ -87,6 +103,8 @@ type Options struct {
 
 	// Undurable lets replies and events leave before the commit they depend on is durable.
 	Undurable bool
+	// IgnoreUnknownQueues drops messages to queues that the definition does not have, instead of refusing them.
+	IgnoreUnknownQueues bool
 }
 
 // WithDefaults returns a copy in which every zero is replaced by its default.
@@ -109,6 +127,16 @@ func (o Options) WithDefaults() Options {
 	duration(&o.BeforeConnectTimeout, 5*time.Second)
 	duration(&o.ConnStateTimeout, 5*time.Second)
 	duration(&o.OnConnectTimeout, 5*time.Second)
+	duration(&o.QueueLease, time.Minute)
+	duration(&o.QueueRetryDelay, time.Second)
+	count(&o.QueueMaxAttempts, 5)
+	duration(&o.KeepReceipts, 24*time.Hour)
+	count(&o.MaxQueueSize, 1000)
+	count(&o.MaxQueueMessageBytes, 64<<10)
+	count(&o.MaxSchedules, 1000)
+	count(&o.MaxKVKeyBytes, 2048)
+	count(&o.MaxKVValueBytes, 128<<10)
+	count(&o.MaxTurnBytes, 64<<20)
 	count(&o.MaxStateBytes, 4<<20)
 	count(&o.MaxIncomingBytes, 64<<10)
 	count(&o.MaxOutgoingBytes, 1<<20)
@@ -153,6 +181,9 @@ type Env struct {
 	Log *slog.Logger
 	// Client is the typed client that handlers use to call other actors; host only carries it.
 	Client any
+	// Deliver hands a message over to another actor and returns when it is durable there; nil: messages to other actors are
+	// refused. A *fault.Error is the receiver's answer.
+	Deliver func(ctx context.Context, out *Outgoing) error
 	// ExposeErrors lets messages of untyped errors cross the wire: for development only.
 	ExposeErrors bool
 }

@@ -75,14 +75,17 @@ func (a *Actor) end() {
 // must not hear of the end before.
 func (a *Actor) final(orderly bool) {
 	if a.becameDestroy() {
-		a.refuse(fault.New("actor", "destroying", "Actor is destroying."))
+		a.refuse(errDestroying)
 	} else if orderly {
 		a.refuse(fault.New("actor", "stopping", "Actor is stopping."))
 	} else {
 		a.refuse(errVoid)
 	}
+	a.outbox.close()
 	if orderly {
-		a.tryLastTurn()
+		if a.tryLastTurn() && !a.becameDestroy() {
+			a.lastAlarm()
+		}
 		bound, stop := context.WithTimeout(context.Background(), a.spec.Options.GracePeriod)
 		if err := a.gate.wait(bound, 0); err != nil && !a.gate.void() {
 			a.Log().Error("the last commits are not durable within the grace period", "error", err)
@@ -90,6 +93,7 @@ func (a *Actor) final(orderly bool) {
 		stop()
 	}
 	a.idle.Stop()
+	a.stopTimer()
 	a.closeStopping()
 	a.gate.fail() // whatever still comes is void
 	a.watch.stop(a.visible("end", errVoid))
@@ -101,10 +105,12 @@ func (a *Actor) final(orderly bool) {
 
 // tryLastTurn takes the turn for good if it is free. A handler that ignores the end of its time keeps it; it then holds
 // an actor that is gone, and its turn cannot commit any more.
-func (a *Actor) tryLastTurn() {
+func (a *Actor) tryLastTurn() bool {
 	select {
 	case a.slot <- struct{}{}:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -139,7 +145,7 @@ func (a *Actor) becameDestroy() bool {
 // awaitQuiet waits until no call, background work or disconnect hook is under way. It reports false when ctx ended first.
 func (a *Actor) awaitQuiet(ctx context.Context) bool {
 	a.mu.Lock()
-	if a.calls+a.keepAwake+a.waitUntil+a.disconnecting == 0 {
+	if a.busy() == 0 {
 		a.mu.Unlock()
 		return true
 	}
@@ -158,9 +164,10 @@ func (a *Actor) awaitQuiet(ctx context.Context) bool {
 func (a *Actor) logCutOff() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.calls+a.keepAwake+a.waitUntil+a.disconnecting > 0 {
+	if a.busy() > 0 {
 		a.Log().Warn("work is cut off", "grace", a.spec.Options.GracePeriod,
-			"calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting)
+			"calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting,
+			"schedules", a.firing, "run", a.runActive)
 	}
 }
 

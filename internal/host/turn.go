@@ -29,9 +29,13 @@ type turn struct {
 	// fate decides once between the handler's outcome and the deadline.
 	fate atomic.Int32
 
-	mu      sync.Mutex // guards all below against goroutines that a handler started
+	mu      sync.Mutex // guards the next two against goroutines that a handler started
 	outs    []output
 	touched []touchedConn
+
+	stageMu sync.Mutex // guards all below likewise
+	stage   stage
+	sealed  bool // nothing can be staged any more
 }
 
 // touchedConn is a connection whose state the turn may have changed, and what it was before.
@@ -155,6 +159,9 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 	case err == nil:
 		err = a.settle(c, t)
 	}
+	if err == nil {
+		t.stage.apply()
+	}
 	outs, uncertain := t.finish(), t.committed
 	var f *fault.Error
 	if err != nil {
@@ -181,7 +188,8 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 	return nil
 }
 
-// settle ends a successful turn: it encodes the state and commits it if it changed.
+// settle ends a successful turn: it encodes the state, and commits it if it changed together with what else the turn
+// staged.
 func (a *Actor) settle(c *Call, t *turn) error {
 	if t.view {
 		return a.checkView()
@@ -191,10 +199,41 @@ func (a *Actor) settle(c *Call, t *turn) error {
 		return fmt.Errorf("encode the state: %w", err)
 	}
 	a.keepScratch(sealed)
-	enc := sealed[1:]
-	if bytes.Equal(enc, a.encoded) {
+	changed := !bytes.Equal(sealed[1:], a.encoded)
+	if changed {
+		if err := a.stateChanged(c, sealed[1:]); err != nil {
+			return err
+		}
+	}
+	if err := t.seal(); err != nil {
+		return err
+	}
+	tc := &turnCommit{actor: a}
+	if changed {
+		sealed = bytes.Clone(sealed) // the storage keeps it; the scratch buffer is ours
+		tc.put[0] = record.Record{Key: stateKey, Value: sealed}
+		tc.batch.Puts = tc.put[:1]
+	}
+	t.stage.fill(&tc.batch)
+	a.setAlarm(&tc.batch, time.Now(), false)
+	if tc.batch.Empty() {
 		return nil
 	}
+	if size, limit := tc.batch.Size(), a.spec.Options.MaxTurnBytes; size > limit {
+		return fault.New("actor", "turn_too_large", fmt.Sprintf("The turn would store %d bytes, the limit is %d: change less in one turn, or raise Options.MaxTurnBytes", size, limit))
+	}
+	if err := a.commit(tc); err != nil {
+		return err
+	}
+	t.committed = true
+	if changed {
+		a.encoded = sealed[1:]
+	}
+	return nil
+}
+
+// stateChanged runs the hook that hears of a new state, and refuses one that cannot be stored.
+func (a *Actor) stateChanged(c *Call, enc []byte) error {
 	if a.spec.OnStateChange != nil && a.encoded != nil {
 		if err := a.spec.OnStateChange(c, a.state); err != nil {
 			return err
@@ -210,22 +249,14 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if len(enc) > a.spec.Options.MaxStateBytes {
 		return fault.New("actor", "state_too_large", fmt.Sprintf("The state would be %d bytes, the limit is %d: keep less in it, or raise Options.MaxStateBytes", len(enc), a.spec.Options.MaxStateBytes))
 	}
-	sealed = bytes.Clone(sealed) // the storage keeps it; the scratch buffer is ours
-	sc := &stateCommit{actor: a, put: [1]record.Record{{Key: stateKey, Value: sealed}}}
-	sc.batch.Puts = sc.put[:]
-	if err := a.commit(sc); err != nil {
-		return err
-	}
-	t.committed = true
-	a.encoded = sealed[1:]
 	return nil
 }
 
 // stateKey is the key of the state's record.
 var stateKey = record.Key(record.KindState)
 
-// stateCommit is a turn's commit under way, in one piece.
-type stateCommit struct {
+// turnCommit is a turn's commit under way, in one piece.
+type turnCommit struct {
 	actor  *Actor
 	number uint64
 	batch  record.Batch
@@ -233,12 +264,12 @@ type stateCommit struct {
 }
 
 // done hears from the storage.
-func (sc *stateCommit) done(err error) {
+func (tc *turnCommit) done(err error) {
 	if err != nil {
-		sc.actor.fail(err)
+		tc.actor.fail(err)
 		return
 	}
-	sc.actor.gate.complete(sc.number)
+	tc.actor.gate.complete(tc.number)
 }
 
 // checkView makes sure, where checks are on, that a handler declared read-only changed nothing.
@@ -266,13 +297,13 @@ func (a *Actor) keepScratch(b []byte) {
 }
 
 // commit hands a batch to the storage. An error means that nothing was written and the actor is done for.
-func (a *Actor) commit(sc *stateCommit) error {
+func (a *Actor) commit(tc *turnCommit) error {
 	n, ok := a.gate.issue()
 	if !ok {
 		return errVoid
 	}
-	sc.number = n
-	if err := a.records.Commit(&sc.batch, sc.done); err != nil {
+	tc.number = n
+	if err := a.records.Commit(&tc.batch, tc.done); err != nil {
 		a.gate.retract()
 		a.fail(err)
 		return errVoid
@@ -283,6 +314,7 @@ func (a *Actor) commit(sc *stateCommit) error {
 // rollback makes the state and the connections' states what they were before the turn. Bytes that cannot be read back end
 // the actor: memory must not disagree with what is stored.
 func (a *Actor) rollback(t *turn, what string) {
+	t.undo()
 	for _, d := range t.touched {
 		if err := d.conn.state.Restore(d.before); err != nil {
 			a.Log().Error("connection state cannot be restored after a failed turn: the actor ends", "during", what, "error", err)

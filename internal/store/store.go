@@ -31,7 +31,7 @@ import (
 
 var (
 	// ErrNotFound: no such actor or namespace, or the actor was destroyed.
-	ErrNotFound = errors.New("store: not found")
+	ErrNotFound = record.ErrNotFound
 	// ErrExists: a namespace of that name exists already.
 	ErrExists = errors.New("store: exists already")
 	// ErrFenced: a newer generation of the actor exists, or the tenure was released or destroyed. Nothing was written.

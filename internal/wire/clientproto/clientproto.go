@@ -209,6 +209,9 @@ type QueueSendResponse struct {
 	Response []byte
 }
 
+// QueueVersion is the first version with queue messages.
+const QueueVersion = versionQueue
+
 // checkVersion reports a *VersionError when a message that exists from version first on cannot be written. Only bare
 // has versions.
 func checkVersion(enc Encoding, version, first uint16) error {

@@ -11,6 +11,7 @@ package record
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -38,6 +39,9 @@ const (
 
 // HotEnd is the first kind that a wake does not read.
 const HotEnd Kind = 0x40
+
+// ErrNotFound says that there is no such record (or, where a store says it, no such actor or namespace).
+var ErrNotFound = errors.New("store: not found")
 
 // Record is one key and its value. Neither slice may be changed by whoever receives it.
 type Record struct {

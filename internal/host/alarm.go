@@ -1,0 +1,149 @@
+package host
+
+import (
+	"time"
+
+	"github.com/rivetgo/rivet/internal/wire/record"
+)
+
+// alarm is when the actor has something to do without being asked.
+//
+// While it is awake it watches its own time with one timer. The store keeps the instant for when it is not: that one may
+// be too early, which costs a wake for nothing, but never too late (G4). So it is written when it becomes earlier, and
+// exactly when the actor goes to sleep. All fields belong to the turn.
+type alarm struct {
+	stored int64 // what the store has, or will have; 0: none
+	armed  int64 // when the timer fires; 0: it is not set
+	timer  *time.Timer
+}
+
+// wantedAlarm is the earliest instant at which the actor wants to be awake, 0 for never. asleep says that it is about to
+// sleep in good order: then messages that are ready and that nobody handled do not wake it again.
+func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
+	want := int64(0)
+	consider := func(at int64) {
+		if at = max(at, 1); want == 0 || at < want {
+			want = at
+		}
+	}
+	if at := a.mailbox.counters.WakeAt; at != 0 {
+		consider(at)
+	}
+	if a.doomed {
+		consider(now)
+	}
+	if at, ok := a.outbox.nextTime(now); ok {
+		consider(at)
+	}
+	if at := a.schedules.WakeAt(); at != 0 {
+		consider(at)
+	}
+	if asleep && a.isFiring() {
+		consider(now) // what is cut off is run again
+	}
+	if at, ok := a.mailbox.index.NextReady(); ok {
+		switch {
+		case at != 0:
+			consider(at)
+		case !asleep && (a.spec.Run != nil || len(a.handled) > 0):
+			consider(now)
+		case asleep && a.mailbox.index.Next(a.handled, nil) != nil && len(a.handled) > 0:
+			consider(now)
+		case asleep:
+			if at, ok := a.mailbox.index.NextTime(); ok {
+				consider(at)
+			}
+		}
+	}
+	return want
+}
+
+func (a *Actor) isFiring() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.firing > 0
+}
+
+// setAlarm adds the alarm to a batch when it must be written.
+func (a *Actor) setAlarm(b *record.Batch, at time.Time, asleep bool) {
+	now := unixMilli(at)
+	stored := a.alarm.stored
+	if !asleep && stored != 0 && stored <= now {
+		return // it cannot become earlier
+	}
+	want := a.wantedAlarm(now, asleep)
+	if want == stored || !asleep && (want == 0 || stored != 0 && stored <= want) {
+		return
+	}
+	b.SetAlarm, b.Alarm = true, want
+	a.alarm.stored = want
+}
+
+// lastAlarm writes the exact alarm, and whatever else waited for the next commit, when the actor is about to sleep. The
+// caller holds the turn, after the last one.
+func (a *Actor) lastAlarm() {
+	tc := &turnCommit{actor: a}
+	a.setAlarm(&tc.batch, time.Now(), true)
+	if tc.batch.Empty() {
+		return
+	}
+	_ = a.commit(tc) // an error has ended the actor, which its owner hears
+}
+
+// rearm sets the timer for the next thing to do while awake. The caller holds the turn.
+func (a *Actor) rearm() {
+	at, ok := a.mailbox.index.NextTime()
+	a.mu.Lock()
+	full := a.firing >= maxFiring // whatever ends next looks again
+	a.mu.Unlock()
+	if next := a.schedules.WakeAt(); next != 0 && !full && (!ok || next < at) {
+		at, ok = next, true
+	}
+	if !ok {
+		return // a timer that fires for nothing does no harm
+	}
+	al := &a.alarm
+	if al.armed != 0 && al.armed <= at {
+		return // it looks again when it fires
+	}
+	al.armed = at
+	d := time.Until(time.UnixMilli(at))
+	if al.timer == nil {
+		al.timer = time.AfterFunc(d, a.tick)
+	} else {
+		al.timer.Reset(d)
+	}
+}
+
+// tick runs when the timer fires.
+func (a *Actor) tick() {
+	if a.Enter() != nil {
+		return // it stops: the stored alarm remains
+	}
+	defer a.Leave()
+	err := a.own(func(c *Call, _ State) error {
+		now := time.Now()
+		a.alarm.armed = 0
+		err := c.turn.change(func(t *turn) error {
+			a.ripen(t, now)
+			t.stage.onApplied(a.rearm)
+			return a.fireDue(t, now)
+		})
+		for name := range a.spec.Queues { // what has ripened may be waited for
+			if a.mailbox.index.Next([]string{name}, nil) != nil {
+				a.queueChanged(name)
+			}
+		}
+		return err
+	})
+	if err != nil && !a.gate.void() {
+		a.Log().Error("timer failed", "error", err)
+	}
+}
+
+// stopTimer stops the timer for good; one that fires meanwhile finds the actor stopping.
+func (a *Actor) stopTimer() {
+	if t := a.alarm.timer; t != nil {
+		t.Stop()
+	}
+}
