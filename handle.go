@@ -8,11 +8,14 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/value"
 )
 
-// Target is what an action can be called on: a Handle, which calls over HTTP, or a *Conn, which calls over its socket.
+// Target is what an action can be called on and a message sent to: a Handle, which calls over HTTP, or a *Conn, which
+// calls over its socket (messages go over HTTP).
 // I says of which actor, so that the actions of one cannot be called on another.
 type Target[I any] interface {
 	// call sends an encoded array of arguments and returns the encoded output.
 	call(ctx context.Context, action string, args []byte) ([]byte, error)
+	// send puts a message into a queue.
+	send(ctx context.Context, s *dial.Send) (reply []byte, timedOut bool, err error)
 	// handleOf makes the targets of different actors different types.
 	handleOf(I)
 }

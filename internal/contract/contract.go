@@ -17,6 +17,7 @@ const (
 	Action Kind = "action"
 	Event  Kind = "event"
 	Params Kind = "params"
+	Queue  Kind = "queue"
 )
 
 // Position is where in the user's source something was declared or bound.
@@ -46,6 +47,8 @@ type Member struct {
 	Kind Kind
 	Name string
 	At   Position
+	// Fits says why an encoded value is none of the member's; only queues have it.
+	Fits func(item []byte) error
 }
 
 // Contract is one actor type's list of declared names. Safe for concurrent use.

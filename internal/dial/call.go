@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ func (t *Target) Action(ctx context.Context, name string, args, params []byte) (
 	path := "/action/" + escape(name)
 	r := retries{kind: t.kind}
 	for {
-		a, err := t.post(ctx, path, body, params)
+		a, err := t.post(ctx, path, body, params, nil)
 		if err == nil {
 			output, err := clientproto.DecodeActionResponse(encoding, a.body)
 			if err != nil {
@@ -51,8 +52,8 @@ func (t *Target) Action(ctx context.Context, name string, args, params []byte) (
 	}
 }
 
-// post sends a body to a path on the actor. An answer that is not a success is an error.
-func (t *Target) post(ctx context.Context, path string, body, params []byte) (*answer, error) {
+// post sends a body to a path on the actor, with headers of its kind of call. An answer that is not a success is an error.
+func (t *Target) post(ctx context.Context, path string, body, params []byte, extra http.Header) (*answer, error) {
 	c := t.client
 	url, err := t.urlFor(ctx, path)
 	if err != nil {
@@ -65,6 +66,7 @@ func (t *Target) post(ctx context.Context, path string, body, params []byte) (*a
 	h := req.Header
 	h["X-Rivet-Encoding"] = []string{c.encoding.String()}
 	h["Content-Type"] = []string{c.encoding.ContentType()}
+	maps.Copy(h, extra)
 	if params != nil {
 		h["X-Rivet-Conn-Params"] = []string{string(params)}
 	}
