@@ -12,6 +12,7 @@ import (
 	"github.com/rivetgo/rivet/internal/contract"
 	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/value"
 )
 
 // Handle binds an action to a handler that holds the turn: it may change the state, and nothing else of the actor runs
@@ -35,7 +36,7 @@ func HandleConcurrent[I, S, A, R any](d *Spec[I, S], action rivet.Action[I, A, R
 	d.bound[action.Name()] = binding{contract.Caller(0), &host.Action{
 		Kind: host.ConcurrentAction, Example: example[A](),
 		Run: func(hc *host.Call, _ host.State, args []byte) ([]byte, error) {
-			return run(action.Name(), args, func(arg A) (R, error) { return handler(&Ctx{hc}, Self[S]{hc}, arg) })
+			return run(hc, action.Name(), args, func(arg A) (R, error) { return handler(&Ctx{hc}, Self[S]{hc}, arg) })
 		},
 	}}
 }
@@ -47,7 +48,7 @@ func bindTurn[I, S, A, R any](d *Spec[I, S], action rivet.Action[I, A, R], handl
 	d.bound[action.Name()] = binding{contract.Caller(1), &host.Action{
 		Kind: kind, Example: example[A](),
 		Run: func(hc *host.Call, s host.State, args []byte) ([]byte, error) {
-			return run(action.Name(), args, func(arg A) (R, error) { return handler(unbox[S](s), &Ctx{hc}, arg) })
+			return run(hc, action.Name(), args, func(arg A) (R, error) { return handler(unbox[S](s), &Ctx{hc}, arg) })
 		},
 	}}
 }
@@ -100,10 +101,23 @@ func example[A any]() string {
 	return strings.Join(out, ",")
 }
 
+// noArgs is an empty CBOR array.
+var noArgs = value.AppendArrayHead(nil, 0)
+
 // run is the typed edge of an action: decode, handle, encode.
-func run[A, R any](name string, args []byte, handler func(A) (R, error)) ([]byte, error) {
+func run[A, R any](hc *host.Call, name string, args []byte, handler func(A) (R, error)) ([]byte, error) {
 	var arg A
-	if err := codec.DecodeArgs(args, &arg); err != nil {
+	err := codec.DecodeArgs(args, &arg)
+	if f := hc.Firing(); err != nil && f != nil { // the handler has no argument for why it runs, see Ctx.Firing
+		var plain A
+		arg = plain
+		args = f.Args
+		if len(args) == 0 {
+			args = noArgs
+		}
+		err = codec.DecodeArgs(args, &arg)
+	}
+	if err != nil {
 		return nil, invalid(fmt.Sprintf("action `%s`: %v", name, err), err)
 	}
 	result, err := handler(arg)

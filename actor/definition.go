@@ -43,11 +43,18 @@ type Spec[I, S any] struct {
 	// BeforeResponse may replace the result of an action. It runs in the action's turn.
 	BeforeResponse func(s *S, c *Ctx, action string, result rivet.Raw) (rivet.Raw, error)
 
+	// Run is the actor's own loop: it begins with each start and runs outside turns, which it takes with self. It should
+	// return when c.Stopping is closed; Receive then ends by itself. While it runs the actor does not fall asleep, unless it
+	// waits for a message. A sleep waits for it up to Options.GracePeriod, a destruction does not. When it returns an error
+	// it is started again, after 250 ms doubling to 30 s; when it returns nil it is done until the next start.
+	Run func(c *Ctx, self Self[S]) error
+
 	contract *contract.Contract
 	at       contract.Position
 	create   func(c *Ctx, input I) (*S, error)
 	fields   []durableField
 	bound    map[string]binding
+	queues   map[string]*queueBinding[S]
 
 	beforeConnect func(hc *host.Call, s *S, params []byte) error
 	connState     func(hc *host.Call, s *S, params []byte) (host.State, error)
@@ -125,6 +132,10 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 	for name, b := range d.bound {
 		spec.Actions[name] = b.action
 	}
+	spec.Queues = d.compileQueues()
+	if run := d.Run; run != nil {
+		spec.Run = func(hc *host.Call) error { return wire(run(&Ctx{hc}, Self[S]{hc})) }
+	}
 	if hook := d.OnCreate; hook != nil {
 		spec.OnCreate = func(hc *host.Call, s host.State, input []byte) error {
 			var in I
@@ -163,6 +174,34 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 	return spec, d.mistakes
 }
 
+// compileQueues lists every declared queue, with what is bound to it.
+func (d *Spec[I, S]) compileQueues() map[string]*host.Queue {
+	all := make(map[string]*host.Queue)
+	for _, m := range d.contract.Members() {
+		if m.Kind != contract.Queue {
+			continue
+		}
+		q := &host.Queue{Check: func(body []byte) error {
+			if err := m.Fits(body); err != nil {
+				return invalid(fmt.Sprintf("queue `%s`: %v", m.Name, err), err)
+			}
+			return nil
+		}}
+		if b := d.queues[m.Name]; b != nil {
+			if may := b.canPublish; may != nil {
+				q.CanPublish = func(hc *host.Call, s host.State) (bool, error) { return may(hc, unbox[S](s)) }
+			}
+			if handle := b.handle; handle != nil {
+				q.Handle = func(hc *host.Call, s host.State, del *host.Delivery) ([]byte, error) {
+					return handle(hc, unbox[S](s), del)
+				}
+			}
+		}
+		all[m.Name] = q
+	}
+	return all
+}
+
 func stateHook[S any](hook func(*S, *Ctx) error) func(*host.Call, host.State) error {
 	if hook == nil {
 		return nil
@@ -198,9 +237,9 @@ func (d *Spec[I, S]) check() {
 	if why := storable[S]("state"); why != "" {
 		d.mistake(d.at, "%s", why)
 	}
-	seen := make(map[contract.Member]contract.Position)
+	seen := make(map[[2]string]contract.Position)
 	for _, m := range ct.Members() {
-		id := contract.Member{Kind: m.Kind, Name: m.Name}
+		id := [2]string{string(m.Kind), m.Name}
 		if first, twice := seen[id]; twice {
 			d.mistake(m.At, "%s declared twice, first at %s: remove one", strings.TrimSpace(string(m.Kind)+" "+quoted(m)), first)
 			continue

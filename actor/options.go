@@ -28,6 +28,32 @@ type Options struct {
 	// ConnectedTimeout bounds OnConnected and OnDisconnect. Default 5 s.
 	ConnectedTimeout time.Duration
 
+	// QueueLease is how long a receiver has for a message taken outside a turn. Default 60 s.
+	QueueLease time.Duration
+	// QueueRetryDelay is how long a failed message waits for its second attempt; the wait doubles from then on, to an hour.
+	// Default 1 s.
+	QueueRetryDelay time.Duration
+	// QueueMaxAttempts is after how many failed attempts a message goes to the dead letters. Default 5.
+	QueueMaxAttempts int
+	// KeepReceipts is how long the outcome of a message with an idempotency key is remembered. Default 24 h.
+	KeepReceipts time.Duration
+	// MaxQueueSize bounds the messages of all queues together, dead letters included; more are refused with queue.full. It
+	// also bounds the messages on their way to other actors. Default 1,000.
+	MaxQueueSize int
+	// MaxQueueMessageBytes bounds a message as it is stored; a larger one is queue.message_too_large. A message from a client
+	// must also fit MaxIncomingBytes. Default 65,536.
+	MaxQueueMessageBytes int
+	// IgnoreUnknownQueues drops messages to queues that the actor does not declare and tells the sender that they were
+	// completed, as upstream's actors do. Default: they are refused with queue.not_found.
+	IgnoreUnknownQueues bool
+	// MaxSchedules bounds the schedules of all kinds together; more are schedule.max_schedules_exceeded. Default 1,000.
+	MaxSchedules int
+	// MaxKVKeyBytes and MaxKVValueBytes bound keys and values of the key-value store. Defaults 2,048 and 131,072.
+	MaxKVKeyBytes   int
+	MaxKVValueBytes int
+	// MaxTurnBytes bounds everything that one turn stores; a larger turn fails with actor.turn_too_large. Default 64 MiB.
+	MaxTurnBytes int
+
 	// MaxStateBytes bounds the encoded state; a turn that makes it larger fails with actor.state_too_large. Default 4 MiB.
 	MaxStateBytes int
 	// MaxIncomingBytes bounds the body of an action and a message on a connection. Default 65,536.
@@ -59,6 +85,16 @@ func (o Options) compile() (host.Options, []string) {
 	check("BeforeConnectTimeout", o.BeforeConnectTimeout < 0)
 	check("ConnectTimeout", o.ConnectTimeout < 0)
 	check("ConnectedTimeout", o.ConnectedTimeout < 0)
+	check("QueueLease", o.QueueLease < 0)
+	check("QueueRetryDelay", o.QueueRetryDelay < 0)
+	check("QueueMaxAttempts", o.QueueMaxAttempts < 0)
+	check("KeepReceipts", o.KeepReceipts < 0)
+	check("MaxQueueSize", o.MaxQueueSize < 0)
+	check("MaxQueueMessageBytes", o.MaxQueueMessageBytes < 0)
+	check("MaxSchedules", o.MaxSchedules < 0)
+	check("MaxKVKeyBytes", o.MaxKVKeyBytes < 0)
+	check("MaxKVValueBytes", o.MaxKVValueBytes < 0)
+	check("MaxTurnBytes", o.MaxTurnBytes < 0)
 	check("MaxStateBytes", o.MaxStateBytes < 0)
 	check("MaxIncomingBytes", o.MaxIncomingBytes < 0)
 	check("MaxOutgoingBytes", o.MaxOutgoingBytes < 0)
@@ -68,6 +104,9 @@ func (o Options) compile() (host.Options, []string) {
 		SleepAfter: o.SleepAfter, NoSleep: o.NoSleep, GracePeriod: o.GracePeriod,
 		ActionTimeout: o.ActionTimeout, CreateTimeout: o.CreateTimeout, WakeTimeout: o.WakeTimeout,
 		BeforeConnectTimeout: o.BeforeConnectTimeout, ConnStateTimeout: o.ConnectTimeout, OnConnectTimeout: o.ConnectedTimeout,
+		QueueLease: o.QueueLease, QueueRetryDelay: o.QueueRetryDelay, QueueMaxAttempts: o.QueueMaxAttempts, KeepReceipts: o.KeepReceipts,
+		MaxQueueSize: o.MaxQueueSize, MaxQueueMessageBytes: o.MaxQueueMessageBytes, IgnoreUnknownQueues: o.IgnoreUnknownQueues,
+		MaxSchedules: o.MaxSchedules, MaxKVKeyBytes: o.MaxKVKeyBytes, MaxKVValueBytes: o.MaxKVValueBytes, MaxTurnBytes: o.MaxTurnBytes,
 		MaxStateBytes: o.MaxStateBytes, MaxIncomingBytes: o.MaxIncomingBytes, MaxOutgoingBytes: o.MaxOutgoingBytes,
 		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections, Undurable: o.MayLoseAcknowledged,
 	}.WithDefaults(), wrong

@@ -14,6 +14,7 @@ import (
 	"github.com/rivetgo/rivet"
 	"github.com/rivetgo/rivet/actor"
 	"github.com/rivetgo/rivet/internal/api"
+	"github.com/rivetgo/rivet/internal/dial"
 	"github.com/rivetgo/rivet/internal/directory"
 	"github.com/rivetgo/rivet/internal/gateway"
 	"github.com/rivetgo/rivet/internal/host"
@@ -58,6 +59,7 @@ type Engine struct {
 	handler   http.Handler
 	// Actors call each other through a front of their own: they need no token, and a crowd outside does not keep them out.
 	insideServer *http.Server
+	deliverer    *dial.Client
 
 	stopReaper context.CancelFunc
 	closeOnce  sync.Once
@@ -110,7 +112,11 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 	if e.client, err = e.newClient(); err != nil {
 		return nil, err
 	}
-	runner := inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, ExposeErrors: cfg.ExposeErrors}, Version)
+	deliver, err := e.outbox()
+	if err != nil {
+		return nil, err
+	}
+	runner := inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, Deliver: deliver, ExposeErrors: cfg.ExposeErrors}, Version)
 	if err := e.assemble(ctx, runner); err != nil {
 		return nil, err
 	}
@@ -123,6 +129,44 @@ func (e *Engine) newClient() (*rivet.Client, error) {
 	return rivet.NewClient("http://engine.internal", &rivet.ClientOptions{
 		Namespace: directory.DefaultNamespace, Pool: directory.DefaultPool,
 		DialContext: e.inside.Dial, DisableMetadataLookup: true, Logger: e.log,
+	})
+}
+
+// outbox makes what hands messages from one actor to another: a client of its own, over pipes inside the process.
+func (e *Engine) outbox() (func(context.Context, *host.Outgoing) error, error) {
+	c, err := dial.New(dial.Config{
+		Endpoint: "http://engine.internal", Namespace: directory.DefaultNamespace, Pool: directory.DefaultPool,
+		Transport: dial.Transport{Dial: e.inside.Dial}, NoRedirect: true, Log: e.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.deliverer = c
+	return func(ctx context.Context, out *host.Outgoing) error {
+		t := &out.Target
+		var to *dial.Target
+		switch {
+		case t.ID != "":
+			to = c.ByID(t.ID)
+		case t.Create:
+			input := t.Input
+			if !t.HasInput {
+				input = nil
+			}
+			to = c.GetOrCreate(t.Name, t.Key, input, nil)
+		default:
+			to = c.Get(t.Name, t.Key)
+		}
+		_, _, err := to.Send(ctx, &dial.Send{Queue: out.Queue, Body: out.Body, Params: t.Params, Peer: out.Sender, Number: out.Number})
+		return err
+	}, nil
+}
+
+// fromOutside keeps clients from speaking for an actor's outbox.
+func fromOutside(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del(dial.HeaderOutbox)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -152,7 +196,7 @@ func (e *Engine) assemble(ctx context.Context, runner *inprocess.Runner) error {
 	if err := dir.Announce(ctx, directory.DefaultNamespace, names); err != nil {
 		return err
 	}
-	e.handler = e.front(dir, e.cfg.AdminToken, e.cfg.GatewayToken, e.cfg.Pages)
+	e.handler = fromOutside(e.front(dir, e.cfg.AdminToken, e.cfg.GatewayToken, e.cfg.Pages))
 	e.insideServer = &http.Server{Handler: e.front(dir, "", "", nil), ReadHeaderTimeout: headTimeout}
 	return nil
 }
@@ -207,6 +251,9 @@ func (e *Engine) undo() {
 	if e.client != nil {
 		e.client.Close()
 	}
+	if e.deliverer != nil {
+		e.deliverer.Close()
+	}
 	if e.store != nil {
 		e.store.Close()
 	}
@@ -258,7 +305,7 @@ func (e *Engine) close() error {
 	}
 	drained()
 	e.inside.Close()
-	if err := e.client.Close(); err != nil {
+	if err := errors.Join(e.client.Close(), e.deliverer.Close()); err != nil {
 		errs = append(errs, err)
 	}
 	// The sockets of actors are closed by now; what is left are requests that get their answers.

@@ -1,0 +1,392 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rivetgo/rivet"
+	"github.com/rivetgo/rivet/actor"
+)
+
+// A third actor of the tests: queues, schedules, a run loop and the key-value store.
+type worker struct{}
+
+type job struct {
+	N    int    `json:"n"`
+	Fail string `json:"fail,omitempty"`
+}
+
+var (
+	workers  = rivet.NewActor[worker]("worker")
+	jobs     = rivet.NewQueue[job, int](workers, "jobs")        // taken by the run loop
+	sums     = rivet.NewQueue[int, int](workers, "sums")        // handled in turns
+	inbox    = rivet.NewQueue[string, string](workers, "inbox") // taken by actions
+	guarded  = rivet.NewQueue[string, rivet.None](workers, "guarded")
+	sum      = rivet.NewAction[rivet.None, int](workers, "sum")
+	ran      = rivet.NewAction[rivet.None, []int](workers, "ran")
+	takeOne  = rivet.NewAction[string, string](workers, "takeOne")
+	post     = rivet.NewAction[rivet.Args3[string, int, bool], rivet.None](workers, "post")
+	tick     = rivet.NewAction[string, rivet.None](workers, "tick")
+	ticks    = rivet.NewAction[rivet.None, []string](workers, "ticks")
+	later    = rivet.NewAction[rivet.Args2[string, int64], string](workers, "later")
+	kvDo     = rivet.NewAction[rivet.Args3[string, string, string], []string](workers, "kv")
+	dead     = rivet.NewAction[rivet.None, []string](workers, "dead")
+	replay   = rivet.NewAction[uint64, rivet.None](workers, "replay")
+	napNow   = rivet.NewAction[rivet.None, rivet.None](workers, "sleep")
+	workFast = actor.Options{QueueRetryDelay: 10 * time.Millisecond, QueueMaxAttempts: 2, MaxQueueSize: 20, MaxQueueMessageBytes: 2000}
+)
+
+type workerState struct {
+	Sum   int
+	Ran   []int
+	Ticks []string
+}
+
+type workerProbe struct{ failRun atomic.Int32 }
+
+func workerDefinition(o actor.Options, p *workerProbe) actor.Definition {
+	d := actor.Define(workers, actor.Zero[worker, workerState])
+	d.Options = o
+	d.Run = func(c *actor.Ctx, self actor.Self[workerState]) error {
+		if p.failRun.Add(-1) >= 0 {
+			return errors.New("run fails as asked")
+		}
+		for m, err := range actor.Receive(c, jobs) {
+			if err != nil {
+				return err
+			}
+			if m.Body.Fail != "" {
+				if err := m.Fail(c, &rivet.Error{Code: m.Body.Fail}); err != nil {
+					return err
+				}
+				continue
+			}
+			err := self.Turn(func(s *workerState, c *actor.Ctx) error {
+				s.Ran = append(s.Ran, m.Body.N)
+				return m.Complete(c, 2*m.Body.N)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	actor.HandleQueue(d, sums, func(s *workerState, c *actor.Ctx, m *actor.Message[int, int]) (int, error) {
+		s.Sum += m.Body
+		if m.Body < 0 {
+			return 0, &rivet.Error{Code: "negative", Message: fmt.Sprint("attempt ", m.Attempt)}
+		}
+		return s.Sum, nil
+	})
+	actor.CanPublish(d, guarded, func(*workerState, *actor.Ctx) (bool, error) { return false, nil })
+	actor.View(d, sum, func(s *workerState, _ *actor.Ctx, _ rivet.None) (int, error) { return s.Sum, nil })
+	actor.View(d, ran, func(s *workerState, _ *actor.Ctx, _ rivet.None) ([]int, error) { return s.Ran, nil })
+	actor.View(d, ticks, func(s *workerState, _ *actor.Ctx, _ rivet.None) ([]string, error) { return s.Ticks, nil })
+	actor.Handle(d, takeOne, func(_ *workerState, c *actor.Ctx, how string) (string, error) {
+		m, err := actor.TryNext(c, inbox)
+		if err != nil || m == nil {
+			return "nothing", err
+		}
+		switch how {
+		case "fail":
+			return "", errors.New("the turn fails")
+		case "reply":
+			return m.Body, m.Complete(c, "re: "+m.Body)
+		}
+		return m.Body, nil
+	})
+	actor.Handle(d, post, func(s *workerState, c *actor.Ctx, a rivet.Args3[string, int, bool]) (rivet.None, error) {
+		to := workers.GetOrCreate(c.Client(), rivet.Key{a.A}, worker{})
+		if err := actor.Post(c, to, sums, a.B); err != nil {
+			return rivet.None{}, err
+		}
+		if a.C {
+			return rivet.None{}, errors.New("the turn fails after posting")
+		}
+		return rivet.None{}, nil
+	})
+	actor.Handle(d, tick, func(s *workerState, c *actor.Ctx, name string) (rivet.None, error) {
+		f, ok := c.Firing()
+		s.Ticks = append(s.Ticks, fmt.Sprint(name, " ", f.Kind, " ", ok))
+		return rivet.None{}, nil
+	})
+	actor.Handle(d, later, func(s *workerState, c *actor.Ctx, a rivet.Args2[string, int64]) (string, error) {
+		return actor.After(c, time.Duration(a.B)*time.Millisecond, tick, a.A)
+	})
+	actor.Handle(d, kvDo, func(_ *workerState, c *actor.Ctx, a rivet.Args3[string, string, string]) ([]string, error) {
+		kv := c.KV()
+		switch a.A {
+		case "put":
+			if err := kv.Put(a.B, []byte(a.C)); err != nil {
+				return nil, err
+			}
+		case "fail":
+			if err := kv.Put(a.B, []byte(a.C)); err != nil {
+				return nil, err
+			}
+			v, _, err := kv.Get(c, a.B)
+			return nil, errors.Join(err, errors.New("fails with "+string(v)))
+		case "delete":
+			if err := kv.DeleteRange(a.B, a.C); err != nil {
+				return nil, err
+			}
+		}
+		pairs, err := kv.List(c, actor.KVRange{Reverse: a.A == "reverse"})
+		var out []string
+		for _, p := range pairs {
+			out = append(out, p.Key+"="+string(p.Value))
+		}
+		return out, err
+	})
+	actor.Handle(d, dead, func(_ *workerState, c *actor.Ctx, _ rivet.None) ([]string, error) {
+		letters, err := actor.DeadLetters(c, 100)
+		var out []string
+		for _, l := range letters {
+			out = append(out, fmt.Sprintf("%d %s %s %d", l.ID, l.Queue, l.Err.Code, l.Attempts))
+		}
+		return out, err
+	})
+	actor.Handle(d, replay, func(_ *workerState, c *actor.Ctx, id uint64) (rivet.None, error) {
+		return rivet.None{}, actor.Replay(c, id)
+	})
+	actor.Handle(d, napNow, func(_ *workerState, c *actor.Ctx, _ rivet.None) (rivet.None, error) {
+		c.Sleep()
+		return rivet.None{}, nil
+	})
+	return d
+}
+
+func startWorkers(t *testing.T, o actor.Options) (*rivet.Client, *workerProbe) {
+	t.Helper()
+	p := &workerProbe{}
+	e, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", StoragePath: t.TempDir(), Log: quiet()}, workerDefinition(o, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e.Client(), p
+}
+
+// waitUntil asks again and again: what it waits for happens on its own.
+func waitUntil(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("waited 10 s for %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func workerAt(c *rivet.Client, key string) rivet.Handle[worker] {
+	return workers.GetOrCreate(c, rivet.Key{key}, worker{})
+}
+
+func TestQueueOfARunLoop(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	if got, err := jobs.Request(t.Context(), h, job{N: 21}); err != nil || got != 42 {
+		t.Fatalf("Request = %d, %v", got, err)
+	}
+	if err := jobs.Send(t.Context(), h, job{N: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := jobs.Request(t.Context(), h, job{N: 2}); err != nil || got != 4 {
+		t.Fatalf("Request = %d, %v", got, err)
+	}
+	if got, err := ran.Call(t.Context(), h, rivet.None{}); err != nil || !slices.Equal(got, []int{21, 1, 2}) {
+		t.Fatalf("ran %v, %v", got, err)
+	}
+	// A message that fails is tried twice, then its sender hears, and it can be replayed.
+	_, err := jobs.Request(t.Context(), h, job{N: 3, Fail: "broken"})
+	if !rivet.Is(err, "user", "broken") {
+		t.Fatalf("failed request: %v", err)
+	}
+	letters, err := dead.Call(t.Context(), h, rivet.None{})
+	if err != nil || !slices.Equal(letters, []string{"4 jobs broken 2"}) {
+		t.Fatalf("dead letters %q, %v", letters, err)
+	}
+	if _, err := replay.Call(t.Context(), h, 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replay.Call(t.Context(), h, 4); !rivet.Is(err, "queue", "dead_letter_not_found") {
+		t.Fatalf("second replay: %v", err)
+	}
+}
+
+func TestQueueHandledInTurns(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	for n := 1; n <= 5; n++ {
+		if err := sums.Send(t.Context(), h, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := sums.Request(t.Context(), h, 100); err != nil || got != 115 {
+		t.Fatalf("Request = %d, %v", got, err)
+	}
+	_, err := sums.Request(t.Context(), h, -1)
+	if !rivet.Is(err, "user", "negative") {
+		t.Fatalf("failed request: %v", err)
+	}
+	if got, err := sum.Call(t.Context(), h, rivet.None{}); err != nil || got != 115 {
+		t.Fatalf("the sum is %d, %v: a failed handler must leave nothing", got, err)
+	}
+}
+
+func TestQueueTakenByActions(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	reply := make(chan string, 1)
+	go func() {
+		got, err := inbox.Request(t.Context(), h, "hello")
+		reply <- fmt.Sprint(got, err)
+	}()
+	for {
+		if _, err := takeOne.Call(t.Context(), h, "fail"); err != nil { // it was there, and is there again
+			break
+		}
+	}
+	if got, err := takeOne.Call(t.Context(), h, "reply"); err != nil || got != "hello" {
+		t.Fatalf("takeOne = %q, %v", got, err)
+	}
+	if got := <-reply; got != "re: hello<nil>" {
+		t.Fatalf("the sender got %q", got)
+	}
+	if got, err := takeOne.Call(t.Context(), h, ""); err != nil || got != "nothing" {
+		t.Fatalf("takeOne = %q, %v", got, err)
+	}
+	_, err := inbox.Request(t.Context(), h, "nobody", rivet.WaitAtMost(20*time.Millisecond))
+	if !rivet.Is(err, "queue", "timed_out") {
+		t.Fatalf("Request that nobody answers: %v", err)
+	}
+	if got, err := takeOne.Call(t.Context(), h, ""); err != nil || got != "nobody" {
+		t.Fatalf("takeOne = %q, %v: a timed out message stays", got, err)
+	}
+}
+
+func TestQueueRefusals(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	unknown := rivet.NewQueue[string, rivet.None](rivet.NewActor[worker]("worker"), "no-such")
+	misfit := rivet.NewQueue[string, rivet.None](rivet.NewActor[worker]("worker"), "sums")
+	for _, test := range []struct {
+		group, code string
+		err         error
+	}{
+		{"queue", "not_found", unknown.Send(t.Context(), h, "x")},
+		{"actor", "validation_error", misfit.Send(t.Context(), h, "not a number")},
+		{"auth", "forbidden", guarded.Send(t.Context(), h, "x")},
+		{"queue", "message_too_large", inbox.Send(t.Context(), h, string(make([]byte, 3000)))},
+	} {
+		if !rivet.Is(test.err, test.group, test.code) {
+			t.Errorf("want %s.%s, got %v", test.group, test.code, test.err)
+		}
+	}
+	for range 20 {
+		if err := inbox.Send(t.Context(), h, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := inbox.Send(t.Context(), h, "x"); !rivet.Is(err, "queue", "full") {
+		t.Fatalf("21st message: %v", err)
+	}
+}
+
+func TestQueueIdempotencyKey(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	for range 3 {
+		got, err := sums.Request(t.Context(), h, 7, rivet.IdempotencyKey("k"))
+		if err != nil || got != 7 {
+			t.Fatalf("Request = %d, %v", got, err)
+		}
+	}
+	if _, err := napNow.Call(t.Context(), h, rivet.None{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sums.Request(t.Context(), h, 7, rivet.IdempotencyKey("k")); err != nil || got != 7 {
+		t.Fatalf("after a sleep: Request = %d, %v", got, err)
+	}
+	if got, err := sum.Call(t.Context(), h, rivet.None{}); err != nil || got != 7 {
+		t.Fatalf("the sum is %d, %v: the message must count once", got, err)
+	}
+}
+
+func TestPostIsPartOfTheTurn(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	from, to := workerAt(c, "from"), workerAt(c, "to")
+	if _, err := post.Call(t.Context(), from, rivet.Args3[string, int, bool]{A: "to", B: 5, C: true}); err == nil {
+		t.Fatal("the turn should fail")
+	}
+	for n := range 10 {
+		if _, err := post.Call(t.Context(), from, rivet.Args3[string, int, bool]{A: "to", B: 1 << n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitUntil(t, "all posts to arrive", func() bool {
+		got, err := sum.Call(t.Context(), to, rivet.None{})
+		return err == nil && got == 1023
+	})
+}
+
+func TestScheduleFires(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	if _, err := later.Call(t.Context(), h, rivet.Args2[string, int64]{A: "soon", B: 20}); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the schedule", func() bool {
+		got, err := ticks.Call(t.Context(), h, rivet.None{})
+		return err == nil && slices.Equal(got, []string{"soon at true"})
+	})
+	if _, err := later.Call(t.Context(), h, rivet.Args2[string, int64]{A: "never", B: -1}); !rivet.Is(err, "schedule", "invalid_delay") {
+		t.Fatalf("negative delay: %v", err)
+	}
+}
+
+func TestKVInTurns(t *testing.T) {
+	c, _ := startWorkers(t, workFast)
+	h := workerAt(c, "a")
+	kv := func(a, b, v string) ([]string, error) {
+		return kvDo.Call(t.Context(), h, rivet.Args3[string, string, string]{A: a, B: b, C: v})
+	}
+	for _, k := range []string{"b", "a", "c"} {
+		if _, err := kv("put", k, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := kv("fail", "a", "2"); err == nil {
+		t.Fatal("the turn should fail")
+	}
+	if got, err := kv("reverse", "", ""); err != nil || !slices.Equal(got, []string{"c=1", "b=1", "a=1"}) {
+		t.Fatalf("list = %q, %v", got, err)
+	}
+	if got, err := kv("delete", "b", "c"); err != nil || !slices.Equal(got, []string{"a=1", "c=1"}) {
+		t.Fatalf("list after a delete in the same turn = %q, %v", got, err)
+	}
+	if _, err := kv("put", string(make([]byte, 3000)), ""); !rivet.Is(err, "kv", "key_too_large") {
+		t.Fatalf("large key: %v", err)
+	}
+}
+
+func TestRunLoopIsStartedAgain(t *testing.T) {
+	c, p := startWorkers(t, workFast)
+	p.failRun.Store(2)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if got, err := jobs.Request(ctx, workerAt(c, "a"), job{N: 4}); err != nil || got != 8 {
+		t.Fatalf("Request = %d, %v", got, err)
+	}
+}
