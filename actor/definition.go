@@ -48,6 +48,8 @@ type Spec[I, S any] struct {
 	// waits for a message. A sleep waits for it up to Options.GracePeriod, a destruction does not. When it returns an error
 	// it is started again, after 250 ms doubling to 30 s; when it returns nil it is done until the next start.
 	Run func(c *Ctx, self Self[S]) error
+	// OnRequest serves HTTP requests to /request/… of the actor; see request.go. It runs outside the turn.
+	OnRequest RequestHandler[S]
 
 	contract *contract.Contract
 	at       contract.Position
@@ -162,6 +164,7 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 			spec.CanSubscribe[name] = func(hc *host.Call, s host.State) (bool, error) { return may(hc, unbox[S](s)) }
 		}
 	}
+	spec.OnRequest = requestHook(d.OnRequest)
 	if hook := d.BeforeResponse; hook != nil {
 		spec.BeforeResponse = func(hc *host.Call, s host.State, action string, _, output []byte) ([]byte, error) {
 			out, err := hook(unbox[S](s), &Ctx{hc}, action, output)

@@ -17,6 +17,8 @@ type Options struct {
 	GracePeriod time.Duration
 	// ActionTimeout bounds an action from its arrival to its reply; the wait for the turn counts. Default 60 s.
 	ActionTimeout time.Duration
+	// RequestTimeout bounds OnRequest until its answer begins; from then on it has no deadline. Default: ActionTimeout.
+	RequestTimeout time.Duration
 	// CreateTimeout bounds the constructor and OnCreate together. Default 5 s.
 	CreateTimeout time.Duration
 	// WakeTimeout bounds OnWake. Default 30 s.
@@ -80,6 +82,7 @@ func (o Options) compile() (host.Options, []string) {
 	check("SleepAfter", o.SleepAfter < 0)
 	check("GracePeriod", o.GracePeriod < 0)
 	check("ActionTimeout", o.ActionTimeout < 0)
+	check("RequestTimeout", o.RequestTimeout < 0)
 	check("CreateTimeout", o.CreateTimeout < 0)
 	check("WakeTimeout", o.WakeTimeout < 0)
 	check("BeforeConnectTimeout", o.BeforeConnectTimeout < 0)
@@ -102,7 +105,7 @@ func (o Options) compile() (host.Options, []string) {
 	check("MaxConnections", o.MaxConnections < 0)
 	return host.Options{
 		SleepAfter: o.SleepAfter, NoSleep: o.NoSleep, GracePeriod: o.GracePeriod,
-		ActionTimeout: o.ActionTimeout, CreateTimeout: o.CreateTimeout, WakeTimeout: o.WakeTimeout,
+		ActionTimeout: o.ActionTimeout, RequestTimeout: o.RequestTimeout, CreateTimeout: o.CreateTimeout, WakeTimeout: o.WakeTimeout,
 		BeforeConnectTimeout: o.BeforeConnectTimeout, ConnStateTimeout: o.ConnectTimeout, OnConnectTimeout: o.ConnectedTimeout,
 		QueueLease: o.QueueLease, QueueRetryDelay: o.QueueRetryDelay, QueueMaxAttempts: o.QueueMaxAttempts, KeepReceipts: o.KeepReceipts,
 		MaxQueueSize: o.MaxQueueSize, MaxQueueMessageBytes: o.MaxQueueMessageBytes, IgnoreUnknownQueues: o.IgnoreUnknownQueues,

@@ -294,6 +294,13 @@ func (a *Actor) refuse(f *fault.Error) {
 	}
 }
 
+// broken reports whether the actor ended because a commit failed.
+func (a *Actor) broken() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure != nil
+}
+
 // spawn runs fn on a goroutine that the actor owns: it ends with fn, whose context ends with the actor.
 func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 	count := &a.waitUntil

@@ -38,6 +38,9 @@ type Spec struct {
 	CanSubscribe   map[string]func(c *Call, s State) (bool, error)
 	BeforeResponse func(c *Call, s State, action string, args, output []byte) ([]byte, error)
 
+	// OnRequest serves raw HTTP requests, outside the turn; see Actor.ServeRequest. Nil: there are none.
+	OnRequest func(c *Call, w http.ResponseWriter, r *http.Request)
+
 	Actions map[string]*Action
 	Queues  map[string]*Queue
 
@@ -77,6 +80,7 @@ type Options struct {
 	NoSleep              bool
 	GracePeriod          time.Duration
 	ActionTimeout        time.Duration
+	RequestTimeout       time.Duration // until the answer of a raw request begins; zero: ActionTimeout
 	CreateTimeout        time.Duration
 	WakeTimeout          time.Duration
 	BeforeConnectTimeout time.Duration
@@ -122,6 +126,7 @@ func (o Options) WithDefaults() Options {
 	duration(&o.SleepAfter, 30*time.Second)
 	duration(&o.GracePeriod, 15*time.Second)
 	duration(&o.ActionTimeout, time.Minute)
+	duration(&o.RequestTimeout, o.ActionTimeout)
 	duration(&o.CreateTimeout, 5*time.Second)
 	duration(&o.WakeTimeout, 30*time.Second)
 	duration(&o.BeforeConnectTimeout, 5*time.Second)

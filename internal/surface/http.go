@@ -69,6 +69,9 @@ func (s *Surface) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 	if name, ok := strings.CutPrefix(path, "/queue"); ok && (name == "" || name[0] == '/' && !strings.Contains(name[1:], "/")) {
 		return s.serveQueue(w, r, strings.TrimPrefix(name, "/"), r.URL.RawPath != "")
 	}
+	if rest, ok := strings.CutPrefix(path, rawPrefix); ok && (rest == "" || rest[0] == '/') {
+		return s.serveRaw(w, r)
+	}
 	switch {
 	case path == "/" || path == "":
 		s.serveText(w, r, fmt.Sprintf("This is a Rivet actor: %s. Call it with a client: https://rivet.dev/docs/clients\n", s.actor.Name()))
