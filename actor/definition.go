@@ -50,6 +50,8 @@ type Spec[I, S any] struct {
 	Run func(c *Ctx, self Self[S]) error
 	// OnRequest serves HTTP requests to /request/… of the actor; see request.go. It runs outside the turn.
 	OnRequest RequestHandler[S]
+	// OnWebSocket serves WebSockets of the actor's own, on every path but /connect; see websocket.go. It runs outside the turn.
+	OnWebSocket WebSocketHandler[S]
 
 	contract *contract.Contract
 	at       contract.Position
@@ -165,6 +167,7 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 		}
 	}
 	spec.OnRequest = requestHook(d.OnRequest)
+	spec.OnWebSocket = socketHook(d.OnWebSocket)
 	if hook := d.BeforeResponse; hook != nil {
 		spec.BeforeResponse = func(hc *host.Call, s host.State, action string, _, output []byte) ([]byte, error) {
 			out, err := hook(unbox[S](s), &Ctx{hc}, action, output)

@@ -28,6 +28,7 @@ var (
 	webs      = rivet.NewActor[web]("web")
 	webJoins  = rivet.NewParams[webParams](webs)
 	webCount  = rivet.NewAction[rivet.None, int64](webs, "count")
+	webTold   = rivet.NewEvent[string](webs, "told")
 	webVisits actor.ConnState[webParams]
 )
 
@@ -35,14 +36,15 @@ type webState struct{ N int64 }
 
 // site is what a web actor of the tests does, and what it tells.
 type site struct {
-	request func(c *actor.Ctx, self actor.Self[webState], w http.ResponseWriter, r *http.Request)
+	request actor.RequestHandler[webState]
+	socket  actor.WebSocketHandler[webState]
 	options actor.Options
 }
 
 func (s *site) define() *actor.Spec[web, webState] {
 	d := actor.Define(webs, actor.Zero[web, webState])
 	d.Options = s.options
-	d.OnRequest = s.request
+	d.OnRequest, d.OnWebSocket = s.request, s.socket
 	actor.OnConnect(d, webJoins, webVisits, func(_ *webState, _ *actor.Ctx, p webParams) (webParams, error) {
 		if p.Refuse {
 			return p, &rivet.Error{Group: "user", Code: "denied", Message: "not you"}

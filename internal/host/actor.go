@@ -55,6 +55,8 @@ type Actor struct {
 	ending        bool         // the grace has begun
 	refusal       *fault.Error // why calls on open connections are refused; nil: they are not
 	calls         int          // see activity
+	sockets       int          // handlers of raw sockets, those that wait for a message included
+	hungUp        bool         // raw sockets are closed: their handlers are waited for
 	keepAwake     int
 	waitUntil     int
 	disconnecting int
@@ -266,21 +268,24 @@ func (a *Actor) settleActivity() {
 	if a.calls == 0 {
 		a.lastActive = time.Now()
 	}
-	if a.quiet != nil && a.busy() == 0 {
+	if a.quiet != nil && a.underWay() == 0 {
 		close(a.quiet)
 		a.quiet = nil
 	}
 }
 
-// busy counts what an end waits for. A run loop is waited for when the actor sleeps, not when it is destroyed. The caller
-// holds mu.
-func (a *Actor) busy() int {
+// underWay is how much an end must wait for. A run loop is waited for when the actor sleeps, not when it is destroyed. The
+// caller holds mu.
+func (a *Actor) underWay() int {
 	n := a.calls + a.keepAwake + a.waitUntil + a.disconnecting + a.firing
 	if a.pumping {
 		n++
 	}
 	if a.runActive && a.machine.Kind() == lifecycle.KindSleep {
 		n++
+	}
+	if a.hungUp {
+		n += a.sockets
 	}
 	return n
 }

@@ -158,6 +158,9 @@ func (c *Call) Send(conn *Conn, name string, args []byte) error {
 	if conn.sink == nil {
 		return fault.New("connection", "not_configured", "this connection is a single HTTP call: it cannot receive events")
 	}
+	if conn.Raw() {
+		return fault.New("connection", "not_configured", "this connection is a raw WebSocket: write messages to it instead of sending events")
+	}
 	c.emit(output{event: &Event{Name: name, Args: args}, to: []*Conn{conn}})
 	return nil
 }

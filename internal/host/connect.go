@@ -77,6 +77,9 @@ func (a *Actor) Disconnect(conn *Conn) {
 	if conn.gone.Swap(true) || !a.conns.remove(conn) {
 		return
 	}
+	if s := conn.socket.Load(); s != nil {
+		s.call.end()
+	}
 	a.mu.Lock()
 	if a.calls == 0 {
 		a.settleActivity() // idle time counts from here

@@ -31,6 +31,8 @@ type Conn struct {
 	request *Request
 	sink    Sink // nil for transient connections
 
+	socket atomic.Pointer[RawSocket] // of a raw connection, once its handler runs
+
 	state State // what the ConnState hook returned; belongs to the turn
 
 	idOnce sync.Once
@@ -65,9 +67,15 @@ func (c *Conn) Transient() bool { return c.sink == nil }
 // Open reports whether the connection still exists.
 func (c *Conn) Open() bool { return !c.gone.Load() }
 
+// Raw reports whether the connection is a raw WebSocket, which gets no events.
+func (c *Conn) Raw() bool {
+	_, raw := c.sink.(RawSink)
+	return raw
+}
+
 // close closes the transport and runs the ordinary disconnect path.
 func (c *Conn) close(code int, reason string) {
-	if c.sink != nil {
+	if c.sink != nil && c.Open() {
 		c.sink.Close(code, reason)
 	}
 	c.actor.Disconnect(c)

@@ -64,6 +64,7 @@ func TestG2_a_raw_answer_waits_for_the_commits_before_each_part(t *testing.T) {
 				<-step
 			}
 		}), d)
+		synctest.Wait() // the creation is durable
 		d.set(func() { d.hold = true })
 		q := l.request(t.Context())
 		for i, want := range []string{"", "0", "01"} {
@@ -95,6 +96,7 @@ func TestG2_a_raw_answer_does_not_leave_when_its_commit_fails(t *testing.T) {
 				t.Errorf("write = %v", err)
 			}
 		}), d)
+		synctest.Wait() // the creation is durable
 		d.set(func() { d.lose = errors.New("disk is on fire") })
 		q := l.request(t.Context())
 		<-q.done
@@ -116,6 +118,7 @@ func TestUndurableAnswersDoNotWait(t *testing.T) {
 		s.Options.Undurable = true
 		d := newDisk()
 		l := start(t, s, d)
+		synctest.Wait() // the creation is durable
 		d.set(func() { d.hold = true })
 		q := l.request(t.Context())
 		<-q.done

@@ -41,6 +41,9 @@ type Spec struct {
 	// OnRequest serves raw HTTP requests, outside the turn; see Actor.ServeRequest. Nil: there are none.
 	OnRequest func(c *Call, w http.ResponseWriter, r *http.Request)
 
+	// OnWebSocket serves raw WebSockets, outside the turn; see Actor.RunSocket. Nil: there are none.
+	OnWebSocket func(c *Call, ws *RawSocket) error
+
 	Actions map[string]*Action
 	Queues  map[string]*Queue
 

@@ -63,6 +63,9 @@ func (a *Actor) end() {
 	for _, c := range a.conns.list() {
 		c.close(1000, "actor.stopped")
 	}
+	a.mu.Lock()
+	a.hungUp = true
+	a.mu.Unlock()
 	drained = a.awaitQuiet(grace) && drained
 	event := lifecycle.Drained
 	if !drained {
@@ -145,7 +148,7 @@ func (a *Actor) becameDestroy() bool {
 // awaitQuiet waits until no call, background work or disconnect hook is under way. It reports false when ctx ended first.
 func (a *Actor) awaitQuiet(ctx context.Context) bool {
 	a.mu.Lock()
-	if a.busy() == 0 {
+	if a.underWay() == 0 {
 		a.mu.Unlock()
 		return true
 	}
@@ -164,10 +167,10 @@ func (a *Actor) awaitQuiet(ctx context.Context) bool {
 func (a *Actor) logCutOff() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.busy() > 0 {
+	if a.underWay() > 0 {
 		a.Log().Warn("work is cut off", "grace", a.spec.Options.GracePeriod,
 			"calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting,
-			"schedules", a.firing, "run", a.runActive)
+			"schedules", a.firing, "run", a.runActive, "sockets", a.sockets)
 	}
 }
 

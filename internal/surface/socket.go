@@ -26,9 +26,13 @@ func (s *Surface) ServeWebSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 	if err := s.actor.Enter(); err != nil {
 		return err
 	}
-	if r.URL.Path != "/connect" {
+	switch r.URL.Path {
+	case "/connect":
+	case "/inspector/connect":
 		s.actor.Leave()
-		return fault.New("actor", "websocket_not_supported", "this actor has no handler for raw WebSockets")
+		return fault.New("actor", "websocket_not_supported", "this actor has no inspector")
+	default:
+		return s.serveRawSocket(r, upgrade)
 	}
 	enc, known, params, f := handshake(r)
 	if f != nil {
