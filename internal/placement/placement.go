@@ -187,7 +187,8 @@ func (p *Placement) With(ctx context.Context, actor id.ID, fn func(link.Actor) e
 
 var errNotReady = errors.New("placement: not ready in time")
 
-// place is With for an actor that does not run. tries counts the starts and admissions that came to nothing.
+// place is With for an actor that does not run. tries counts the starts and admissions that came to nothing. Without fn it
+// is enough that a start that it waited for succeeds, or that the actor runs.
 func (p *Placement) place(ctx context.Context, actor id.ID, fn func(link.Actor) error, tries int) error {
 	wait, cancel := context.WithTimeoutCause(ctx, p.cfg.ReadyTimeout, errNotReady)
 	defer cancel()
@@ -202,6 +203,9 @@ func (p *Placement) place(ctx context.Context, actor id.ID, fn func(link.Actor) 
 		now := p.step(e, lifecycle.Event{Kind: lifecycle.Request})
 		switch now.answer.Kind {
 		case lifecycle.Admit:
+			if fn == nil {
+				return nil
+			}
 			err := fn(now.term.actor)
 			if err == nil || !errors.Is(err, link.ErrStopping) {
 				return err
@@ -233,6 +237,9 @@ func (p *Placement) place(ctx context.Context, actor id.ID, fn func(link.Actor) 
 			}
 			return refusal.DestroyedWhileWaiting()
 		}
+		if fn == nil && now.state == lifecycle.Starting && !p.draining.Load() {
+			return nil
+		}
 	}
 }
 
@@ -257,9 +264,24 @@ func (p *Placement) turnedAway(e *entry, t *term) {
 	p.step(e, lifecycle.Event{Kind: lifecycle.TurnedAway})
 }
 
-// Wake makes the actor run. It returns when it does.
+// Wake makes the actor run and returns when it does, or when it has: one that falls asleep at once is not started again.
+// Errors are those of With.
 func (p *Placement) Wake(ctx context.Context, actor id.ID) error {
-	return p.With(ctx, actor, func(link.Actor) error { return nil })
+	return p.place(ctx, actor, nil, 0)
+}
+
+// Awake reports whether the actor runs, or is on its way to sleep: then Config.Left follows when it is not any more. An
+// actor that starts is not awake yet, since the start may fail, and one whose tenure is being given back is not any more.
+func (p *Placement) Awake(actor id.ID) bool {
+	e := p.find(actor)
+	if e == nil {
+		return false
+	}
+	if e.live.Load() != nil {
+		return true
+	}
+	st := e.look().state
+	return st == lifecycle.Running || st == lifecycle.Stopping
 }
 
 // Start begins to wake an actor and does not wait for it. What becomes of it is seen in Status.

@@ -118,13 +118,20 @@ type world struct {
 	st   *memory.Store
 	id   id.ID
 	left atomic.Int64
+	// onLeft, when set, is called as well; it must be set before the first actor starts.
+	onLeft func(store.Actor)
 }
 
 func newWorld(t *testing.T, cfg placement.Config) *world {
 	t.Helper()
 	w := &world{r: &runner{}, st: memory.New(memory.Options{})}
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
-	cfg.Left = func(store.Actor) { w.left.Add(1) }
+	cfg.Left = func(row store.Actor) {
+		w.left.Add(1)
+		if w.onLeft != nil {
+			w.onLeft(row)
+		}
+	}
 	w.Placement = placement.New(w.st, w.r, cfg)
 	w.r.events = w.Placement
 	w.id = w.create(t, "a")
@@ -204,6 +211,61 @@ func TestSleepingActorIsNothing(t *testing.T) {
 		}
 		if w.left.Load() != 3 {
 			t.Errorf("Left was called %d times", w.left.Load())
+		}
+	})
+}
+
+// An actor that asks to sleep while it starts has been awake: Wake is content with one start.
+func TestWakeOfAnActorThatSleepsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, placement.Config{})
+		for n := range 20 {
+			w.r.start = func(_ context.Context, p link.Placement) error { w.SleepWanted(p.ID, p.Generation); return nil }
+			if err := w.Wake(t.Context(), w.id); err != nil || w.r.count() != n+1 {
+				t.Fatalf("%v, %d starts after %d wakes", err, w.r.count(), n+1)
+			}
+			synctest.Wait()
+		}
+		w.r.start = func(context.Context, link.Placement) error { return errors.New("broken") }
+		wantFault(t, w.Wake(t.Context(), w.id), "core.internal_error")
+		if err := w.Destroy(t.Context(), w.id); err != nil {
+			t.Fatal(err)
+		}
+		wantFault(t, w.Wake(t.Context(), w.id), "actor.not_found")
+	})
+}
+
+// Awake is true exactly from the end of a start until just before Left.
+func TestAwake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var atLeft []bool
+		w := newWorld(t, placement.Config{})
+		w.onLeft = func(row store.Actor) { atLeft = append(atLeft, w.Awake(row.ID)) }
+		w.r.start = func(context.Context, link.Placement) error { time.Sleep(time.Second); return nil }
+		w.r.stop = func(a *actor, _ link.StopReason) {
+			go func() { time.Sleep(time.Second); a.end(nil) }()
+		}
+		wants := func(when string, awake bool) {
+			t.Helper()
+			synctest.Wait()
+			if w.Awake(w.id) != awake {
+				t.Errorf("%s: awake is %v", when, !awake)
+			}
+		}
+		wants("asleep", false)
+		w.Start(w.id)
+		wants("starting", false)
+		time.Sleep(time.Second)
+		wants("running", true)
+		w.SleepWanted(w.id, 1)
+		wants("stopping", true)
+		time.Sleep(time.Second)
+		wants("asleep again", false)
+		w.r.start = func(context.Context, link.Placement) error { return errors.New("broken") }
+		w.Start(w.id)
+		wants("failed", false)
+		if !slices.Equal(atLeft, []bool{false, false}) {
+			t.Errorf("awake at the calls of Left: %v", atLeft)
 		}
 	})
 }
