@@ -13,6 +13,7 @@ import (
 
 	"github.com/rivetgo/rivet"
 	"github.com/rivetgo/rivet/actor"
+	"github.com/rivetgo/rivet/internal/alarm"
 	"github.com/rivetgo/rivet/internal/api"
 	"github.com/rivetgo/rivet/internal/dial"
 	"github.com/rivetgo/rivet/internal/directory"
@@ -52,6 +53,7 @@ type Engine struct {
 
 	store     store.Store
 	placement *placement.Placement
+	alarms    *alarm.Clock
 	client    *rivet.Client
 	inside    *pipenet.Listener
 	listener  net.Listener
@@ -185,9 +187,11 @@ func (e *Engine) assemble(ctx context.Context, runner *inprocess.Runner) error {
 			if row.HasKey {
 				dir.Forget(dir.NamespaceName(row.Namespace), row.Name, row.Key)
 			}
+			e.alarms.Left(row.ID)
 		},
 		Logger: e.log,
 	})
+	e.alarms = alarm.New(e.store, e.placement, alarm.Config{Logger: e.log})
 	runner.Attach(e.placement)
 	var names []store.ActorName
 	for _, n := range runner.Names() {
@@ -227,6 +231,7 @@ func (e *Engine) serve() {
 			}
 		}()
 	}
+	e.alarms.Start() // not before: actors that it wakes may call others
 }
 
 // fail ends the engine because it cannot serve any more.
@@ -244,6 +249,9 @@ func (e *Engine) fail(err error) {
 func (e *Engine) undo() {
 	if e.listener != nil {
 		e.listener.Close()
+	}
+	if e.alarms != nil {
+		e.alarms.Close()
 	}
 	if e.placement != nil {
 		e.placement.Close()
@@ -298,6 +306,7 @@ func (e *Engine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.ShutdownTimeout)
 	defer cancel()
 	e.listener.Close()
+	e.alarms.Close() // or it would wake what is being stopped
 	var errs []error
 	drained := e.progress()
 	if err := e.placement.Drain(ctx, nil); err != nil {
