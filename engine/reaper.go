@@ -20,9 +20,10 @@ type reaper struct {
 	conns map[net.Conn]*reaped
 }
 
-// reaped is one connection. Its fields are written by the connection's own goroutine and read by the reaper's.
+// reaped is one connection. Its fields are written by the connection's own goroutine and read by the reaper's, which
+// also writes since.
 type reaped struct {
-	since   atomic.Int64 // when it came to its state, in nanoseconds since 1970
+	since   atomic.Int64 // when it came to its state or was last seen at work, in nanoseconds since 1970
 	idle    atomic.Bool  // between two requests
 	serving atomic.Int32 // handlers at work: from then on the handler's own limits count
 }
@@ -94,6 +95,8 @@ func (r *reaper) reap(now time.Time) {
 	defer r.mu.Unlock()
 	for c, e := range r.conns {
 		if e.serving.Load() > 0 {
+			// The handler may be about to return: between that and the change of state, the connection is not overdue.
+			e.since.Store(now.UnixNano())
 			continue
 		}
 		limit := r.head

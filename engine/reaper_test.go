@@ -75,3 +75,24 @@ func TestG6_connections_that_send_no_request_are_closed(t *testing.T) {
 		t.Errorf("a request under way was cut: %v", err)
 	}
 }
+
+// A handler that has returned leaves its connection active for a moment, with an answer that is not written yet.
+func TestALongRequestThatJustEndedIsNotCut(t *testing.T) {
+	r := newReaper(10*time.Second, time.Minute)
+	c, peer := net.Pipe()
+	defer peer.Close()
+	defer c.Close()
+	now := time.Now()
+	r.note(c, http.StateActive)
+	r.of(c).serving.Add(1)
+	r.reap(now.Add(time.Hour))
+	r.of(c).serving.Add(-1)
+	r.reap(now.Add(time.Hour + 5*time.Second))
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		t.Errorf("closed: %v", err)
+	}
+	r.reap(now.Add(time.Hour + 15*time.Second))
+	if err := c.SetDeadline(time.Time{}); err == nil {
+		t.Error("open although no request follows")
+	}
+}
