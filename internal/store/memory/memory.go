@@ -5,8 +5,8 @@
 // there is nothing to do.
 //
 // There are two images of the data: what commits have applied, which everybody reads, and what is durable. Normally
-// the second follows the first at once. Hold stops it, Flush lets it catch up, and Crash throws away what it has not
-// got, as a power cut would:
+// the second follows the first at once. Hold stops it, Slow puts it off, Flush lets it catch up, and Crash throws away
+// what it has not got, as a power cut would; Kill and Reopen are a crash whose survivors meet a store that is closed:
 //
 //	Commit ──► applied ──► queue ──► durable ──► done(nil)
 //	                         │
@@ -48,7 +48,8 @@ type Store struct {
 	durable *image
 	queue   []entry
 	held    bool
-	allowed int // entries of the queue that may become durable although held
+	slow    time.Duration // how long it takes to become durable
+	allowed int           // entries of the queue that may become durable although held or slow
 	tenures map[id.ID]*tenure
 	// given is the newest generation handed out per actor in this life of the store.
 	given   map[id.ID]uint64
@@ -74,10 +75,15 @@ func New(o Options) *Store {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	return open(o.Now, newImage(), newImage())
+}
+
+// open makes a store of two equal images.
+func open(now func() time.Time, applied, durable *image) *Store {
 	s := &Store{
-		now:     o.Now,
-		applied: newImage(),
-		durable: newImage(),
+		now:     now,
+		applied: applied,
+		durable: durable,
 		tenures: make(map[id.ID]*tenure),
 		given:   make(map[id.ID]uint64),
 		pending: make(map[id.ID]int),
@@ -123,6 +129,12 @@ func (s *Store) Resume() {
 func (s *Store) Crash() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lose()
+	s.kick()
+}
+
+// lose is Crash with mu held.
+func (s *Store) lose() {
 	s.applied = s.durable.clone()
 	for i := range s.queue {
 		s.queue[i].change = nil
@@ -134,7 +146,6 @@ func (s *Store) Crash() {
 	}
 	clear(s.tenures)
 	clear(s.given)
-	s.kick()
 }
 
 // Close makes everything durable, also what is held, and ends the store.
@@ -167,18 +178,25 @@ func (s *Store) commit(actor id.ID, change func(*image), done func(error)) {
 	s.push(entry{actor: actor, change: change, done: done})
 }
 
+// open reports whether the next entry of the queue may become durable now; called with mu held.
+func (s *Store) open() bool { return s.closed || s.allowed > 0 || !s.held && s.slow == 0 }
+
 // run makes changes durable in their order. It ends when the store is closed and the queue is empty.
 func (s *Store) run() {
 	defer close(s.ended)
 	for {
 		s.mu.Lock()
-		if len(s.queue) == 0 || s.held && s.allowed == 0 && !s.closed {
-			end := s.closed
+		if len(s.queue) == 0 || !s.open() {
+			n, end, held, slow := len(s.queue), s.closed, s.held, s.slow
 			s.mu.Unlock()
-			if end {
+			switch {
+			case end:
 				return
+			case n > 0 && !held:
+				s.sync(n, slow)
+			default:
+				<-s.wake
 			}
-			<-s.wake
 			continue
 		}
 		e := s.queue[0]
