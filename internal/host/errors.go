@@ -16,6 +16,9 @@ import (
 // ErrStopping says that the actor has begun to stop (or never quite started) and did nothing with the call.
 var ErrStopping = errors.New("host: the actor is stopping")
 
+// errKilled is why an actor ends that was killed.
+var errKilled = errors.New("host: the actor was killed")
+
 var (
 	// errVoid is what a call gets that had no effect because the actor ended: repeating it is safe.
 	errVoid = &fault.Error{Group: "actor", Code: "restarting", Message: "Actor is restarting. Retry the request.", HTTPStatus: 503}

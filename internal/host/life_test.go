@@ -449,3 +449,26 @@ func TestErrorsOfHooksAndBackgroundWorkAreLogged(t *testing.T) {
 		}
 	})
 }
+
+func TestAKilledActorEndsWithoutHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &journal{}
+		l := start(t, hooked(j), newDisk())
+		expect(t, j, "create", "OnCreate", "OnWake")
+		l.disk.set(func() { l.disk.hold = true })
+		add := l.send("add")
+		synctest.Wait()
+		l.Kill()
+		l.Stop(false) // too late to be orderly
+		l.Kill()
+		if err := <-l.owner.stopped; !errors.Is(err, errKilled) {
+			t.Errorf("stopped with %v", err)
+		}
+		if o := <-add.ch; !errors.Is(o.err, errUncertain) {
+			t.Errorf("the call whose commit was under way got %v", o.err)
+		}
+		l.disk.flush() // what comes of it now is told nobody
+		synctest.Wait()
+		expect(t, j)
+	})
+}

@@ -122,7 +122,7 @@ func (a *Actor) closeStopping() { a.stopOnce.Do(func() { close(a.stopping) }) }
 // lastHook runs OnSleep or OnDestroy; when a sleep becomes a destroy while OnSleep runs, OnDestroy follows.
 func (a *Actor) lastHook(grace context.Context) {
 	run := func(name string, hook func(c *Call, s State) error) {
-		if hook == nil {
+		if hook == nil || a.gate.void() { // nothing that the hook does could be stored
 			return
 		}
 		deadline, _ := grace.Deadline()
@@ -176,14 +176,26 @@ func (a *Actor) logCutOff() {
 
 // fail ends the actor because a commit failed or was fenced (G10). It may be called from anywhere and does not wait.
 func (a *Actor) fail(err error) {
-	if !a.gate.fail() {
-		return
+	if a.gate.fail() {
+		a.Log().Error("commit failed: the actor ends and will be loaded from what is durable", "error", err)
+		a.abandon(err)
 	}
+}
+
+// Kill ends the actor as the end of its process would: no hook runs, nothing more is stored or leaves. It does not wait;
+// Owner.Stopped tells the end. What still runs of the actor's code finds its context ended. For tests.
+func (a *Actor) Kill() {
+	if a.gate.fail() {
+		a.abandon(errKilled)
+	}
+}
+
+// abandon ends an actor whose gate has just been closed for good.
+func (a *Actor) abandon(err error) {
 	a.mu.Lock()
 	loading := a.machine.Phase() == lifecycle.Loading
 	a.failure = err
 	a.mu.Unlock()
-	a.Log().Error("commit failed: the actor ends and will be loaded from what is durable", "error", err)
 	a.cut()
 	if !loading { // else Start reports it
 		go a.happen(lifecycle.HostEvent{Event: lifecycle.Broken, Err: err}) // ends when the end is reported

@@ -378,6 +378,29 @@ func (p *Placement) Status(actor id.ID) Status {
 	return s
 }
 
+// Live lists the actors that are on the runner now, those that stop included, for an end that does not wait for them.
+// Drain is the orderly one.
+func (p *Placement) Live() []link.Actor {
+	var live []link.Actor
+	for i := range p.shards {
+		s := &p.shards[i]
+		s.mu.RLock()
+		all := make([]*entry, 0, len(s.entries))
+		for _, e := range s.entries {
+			all = append(all, e)
+		}
+		s.mu.RUnlock()
+		for _, e := range all {
+			e.mu.Lock()
+			if e.term != nil && e.term.actor != nil {
+				live = append(live, e.term.actor)
+			}
+			e.mu.Unlock()
+		}
+	}
+	return live
+}
+
 // Held returns how many actors are awake, in transition or remembered for a failure.
 func (p *Placement) Held() int { return int(p.entries.Load()) }
 

@@ -105,6 +105,9 @@ func (a *running) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) e
 
 func (a *running) Stop(reason link.StopReason) { a.actor.Stop(reason == link.StopDestroy) }
 
+// Kill ends an actor that a Runner of this package started as the end of its process would; see host.Actor.Kill.
+func Kill(a link.Actor) { a.(*running).actor.Kill() }
+
 func stopping(err error) error {
 	if errors.Is(err, host.ErrStopping) {
 		return link.ErrStopping
