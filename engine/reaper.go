@@ -18,6 +18,7 @@ type reaper struct {
 
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]*reaped
+	some  chan struct{} // one slot: there are connections again
 }
 
 // reaped is one connection. Its fields are written by the connection's own goroutine and read by the reaper's, which
@@ -31,7 +32,7 @@ type reaped struct {
 type reapedKey struct{}
 
 func newReaper(head, idle time.Duration) *reaper {
-	return &reaper{head: head, idle: idle, conns: make(map[net.Conn]*reaped)}
+	return &reaper{head: head, idle: idle, conns: make(map[net.Conn]*reaped), some: make(chan struct{}, 1)}
 }
 
 // attach makes a server tell the reaper of its connections.
@@ -58,6 +59,12 @@ func (r *reaper) of(c net.Conn) *reaped {
 		e = &reaped{}
 		e.since.Store(time.Now().UnixNano())
 		r.conns[c] = e
+		if len(r.conns) == 1 {
+			select {
+			case r.some <- struct{}{}:
+			default:
+			}
+		}
 	}
 	return e
 }
@@ -75,22 +82,26 @@ func (r *reaper) note(c net.Conn, s http.ConnState) {
 	e.since.Store(time.Now().UnixNano())
 }
 
-// run looks at all connections from time to time until ctx ends.
+// run looks at all connections from time to time, and rests while there are none, until ctx ends.
 func (r *reaper) run(ctx context.Context) {
 	tick := time.NewTicker(min(r.head, r.idle) / 2)
 	defer tick.Stop()
 	for {
 		select {
 		case now := <-tick.C:
-			r.reap(now)
+			if !r.reap(now) {
+				tick.Stop()
+			}
+		case <-r.some:
+			tick.Reset(min(r.head, r.idle) / 2)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// reap closes what is overdue. Closing never waits.
-func (r *reaper) reap(now time.Time) {
+// reap closes what is overdue and reports whether there are connections at all. Closing never waits.
+func (r *reaper) reap(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c, e := range r.conns {
@@ -107,4 +118,5 @@ func (r *reaper) reap(now time.Time) {
 			c.Close()
 		}
 	}
+	return len(r.conns) > 0
 }

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/pipenet"
@@ -95,4 +97,28 @@ func TestALongRequestThatJustEndedIsNotCut(t *testing.T) {
 	if err := c.SetDeadline(time.Time{}); err == nil {
 		t.Error("open although no request follows")
 	}
+}
+
+func TestTheReaperRestsWithoutConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReaper(10*time.Second, time.Minute)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go r.run(ctx)
+		for range 3 {
+			time.Sleep(time.Hour)
+			c, peer := net.Pipe()
+			defer peer.Close()
+			r.note(c, http.StateNew)
+			time.Sleep(9 * time.Second)
+			if err := c.SetDeadline(time.Time{}); err != nil {
+				t.Errorf("closed after 9 s: %v", err)
+			}
+			time.Sleep(7 * time.Second)
+			if err := c.SetDeadline(time.Time{}); err == nil {
+				t.Error("open after 16 s without a request")
+			}
+			r.note(c, http.StateClosed)
+		}
+	})
 }
