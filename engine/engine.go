@@ -22,8 +22,8 @@ import (
 	"github.com/rivetgo/rivet/internal/link/inprocess"
 	"github.com/rivetgo/rivet/internal/pipenet"
 	"github.com/rivetgo/rivet/internal/placement"
+	"github.com/rivetgo/rivet/internal/rig"
 	"github.com/rivetgo/rivet/internal/store"
-	"github.com/rivetgo/rivet/internal/store/embedded"
 	"github.com/rivetgo/rivet/internal/wire/id"
 )
 
@@ -101,15 +101,10 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 			e.undo()
 		}
 	}()
-	// The address first: it is the quickest to fail, and nobody is served before Serve.
-	if e.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
-		return nil, fmt.Errorf("cannot listen: %w: choose another address with RIVET_LISTEN or -listen", err)
-	}
-	st, err := embedded.Open(cfg.StoragePath, embedded.Options{Logger: e.log})
-	if err != nil {
+	parts := rig.From(ctx)
+	if err := e.open(ctx, parts); err != nil {
 		return nil, err
 	}
-	e.store = st
 	e.inside = pipenet.Listen()
 	if e.client, err = e.newClient(); err != nil {
 		return nil, err
@@ -123,6 +118,9 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 		return nil, err
 	}
 	e.serve()
+	if parts != nil {
+		parts.Started(e.controls())
+	}
 	return e, nil
 }
 
@@ -328,7 +326,14 @@ func (e *Engine) close() error {
 	if err := e.store.Close(); err != nil {
 		errs = append(errs, fmt.Errorf("closing the store: %w", err))
 	}
+	e.ended()
+	return errors.Join(errs...)
+}
+
+// ended tells whoever waits for Done.
+func (e *Engine) ended() {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.err == nil {
 		select {
 		case <-e.done:
@@ -336,8 +341,6 @@ func (e *Engine) close() error {
 			close(e.done)
 		}
 	}
-	e.mu.Unlock()
-	return errors.Join(errs...)
 }
 
 // progress tells once a second how many actors are still awake, for stops that take longer than that, until the function
