@@ -179,7 +179,7 @@ func (g *agenda) trim() {
 		delete(g.items, it.Actor)
 	}
 	g.waiting.reset(slices.Clone(all[:n]))
-
+	g.read = all[n-1].Alarm
 }
 
 // next hands out an actor that is due to be woken; finished or skip must follow. The two queues take turns, so that

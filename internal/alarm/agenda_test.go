@@ -153,7 +153,7 @@ func TestG4_AgendaLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const actors = 30
 		g := newAgenda(func(int) time.Duration { return 50 * time.Millisecond })
-		g.bounds = bounds{page: 3, waiting: 4, backing: 1000}
+		g.bounds = bounds{page: 3, waiting: 2, backing: 1000}
 		now := 0
 		alarms := map[int]int{} // milliseconds
 		awake := map[int]bool{}
