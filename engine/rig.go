@@ -48,9 +48,11 @@ func (e *Engine) kill() (rest func()) {
 		e.inside.Close()
 		e.killActors()
 		rest = func() {
+			e.alarms.Close()
 			e.server.Close()
 			e.insideServer.Close()
 			e.client.Close()
+			e.deliverer.Close()
 			e.stopReaper()
 			e.placement.Close()
 			e.killActors() // those that were starting
