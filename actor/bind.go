@@ -107,6 +107,9 @@ var noArgs = value.AppendArrayHead(nil, 0)
 // run is the typed edge of an action: decode, handle, encode.
 func run[A, R any](hc *host.Call, name string, args []byte, handler func(A) (R, error)) ([]byte, error) {
 	var arg A
+	if hc.Actor().Options().IgnoreSurplusArguments {
+		args = codec.TrimArgs(args, &arg)
+	}
 	err := codec.DecodeArgs(args, &arg)
 	if f := hc.Firing(); err != nil && f != nil { // the handler has no argument for why it runs, see Ctx.Firing
 		var plain A

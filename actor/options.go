@@ -48,6 +48,13 @@ type Options struct {
 	// IgnoreUnknownQueues drops messages to queues that the actor does not declare and tells the sender that they were
 	// completed, as upstream's actors do. Default: they are refused with queue.not_found.
 	IgnoreUnknownQueues bool
+	// KeepFailedTurns keeps what an action or hook changed before it failed or ran out of time, and sends what it had sent,
+	// as upstream's actors do. It gives up G1 for such turns; handlers of queues and the creation of an actor stay as they
+	// are. For ports of actors that depend on it. Default: a turn that fails changes nothing.
+	KeepFailedTurns bool
+	// IgnoreSurplusArguments lets callers pass more arguments than an action takes, as JavaScript does. Default: they are
+	// refused with actor.validation_error.
+	IgnoreSurplusArguments bool
 	// MaxSchedules bounds the schedules of all kinds together; more are schedule.max_schedules_exceeded. Default 1,000.
 	MaxSchedules int
 	// MaxKVKeyBytes and MaxKVValueBytes bound keys and values of the key-value store. Defaults 2,048 and 131,072.
@@ -109,6 +116,7 @@ func (o Options) compile() (host.Options, []string) {
 		BeforeConnectTimeout: o.BeforeConnectTimeout, ConnStateTimeout: o.ConnectTimeout, OnConnectTimeout: o.ConnectedTimeout,
 		QueueLease: o.QueueLease, QueueRetryDelay: o.QueueRetryDelay, QueueMaxAttempts: o.QueueMaxAttempts, KeepReceipts: o.KeepReceipts,
 		MaxQueueSize: o.MaxQueueSize, MaxQueueMessageBytes: o.MaxQueueMessageBytes, IgnoreUnknownQueues: o.IgnoreUnknownQueues,
+		KeepFailedTurns: o.KeepFailedTurns, IgnoreSurplusArguments: o.IgnoreSurplusArguments,
 		MaxSchedules: o.MaxSchedules, MaxKVKeyBytes: o.MaxKVKeyBytes, MaxKVValueBytes: o.MaxKVValueBytes, MaxTurnBytes: o.MaxTurnBytes,
 		MaxStateBytes: o.MaxStateBytes, MaxIncomingBytes: o.MaxIncomingBytes, MaxOutgoingBytes: o.MaxOutgoingBytes,
 		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections, Undurable: o.MayLoseAcknowledged,

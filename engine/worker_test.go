@@ -390,3 +390,49 @@ func TestRunLoopIsStartedAgain(t *testing.T) {
 		t.Fatalf("Request = %d, %v", got, err)
 	}
 }
+
+func TestCompatibilityOptions(t *testing.T) {
+	type loose struct{}
+	loosely := rivet.NewActor[loose]("loose")
+	breakIt := rivet.NewAction[int, rivet.None](loosely, "breakIt")
+	value := rivet.NewAction[rivet.None, int](loosely, "value")
+	surplus := rivet.NewAction[rivet.Args2[int, string], rivet.None](loosely, "breakIt")
+	unknown := rivet.NewQueue[string, rivet.None](rivet.NewActor[loose]("loose"), "no-such")
+	type state struct{ N int }
+	for _, o := range []actor.Options{{}, {KeepFailedTurns: true, IgnoreSurplusArguments: true, IgnoreUnknownQueues: true}} {
+		contractOf := rivet.NewActor[loose]("loose")
+		d := actor.Define(contractOf, actor.Zero[loose, state])
+		d.Options = o
+		actor.Handle(d, rivet.NewAction[int, rivet.None](contractOf, "breakIt"), func(s *state, _ *actor.Ctx, n int) (rivet.None, error) {
+			s.N += n
+			return rivet.None{}, &rivet.Error{Code: "broken"}
+		})
+		actor.View(d, rivet.NewAction[rivet.None, int](contractOf, "value"), func(s *state, _ *actor.Ctx, _ rivet.None) (int, error) { return s.N, nil })
+		e, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", StoragePath: t.TempDir(), Log: quiet()}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := loosely.GetOrCreate(e.Client(), rivet.Key{"a"}, loose{})
+		if _, err := breakIt.Call(t.Context(), h, 5); !rivet.Is(err, "user", "broken") {
+			t.Errorf("breakIt: %v", err)
+		}
+		_, err = surplus.Call(t.Context(), h, rivet.Args2[int, string]{A: 1, B: "more"})
+		wantSurplus, wantValue, wantUnknown := "validation_error", 0, true
+		if o.KeepFailedTurns {
+			wantSurplus, wantValue, wantUnknown = "broken", 6, false
+		}
+		var typed *rivet.Error
+		if !errors.As(err, &typed) || typed.Code != wantSurplus {
+			t.Errorf("surplus argument: %v, want code %s", err, wantSurplus)
+		}
+		if got, err := value.Call(t.Context(), h, rivet.None{}); err != nil || got != wantValue {
+			t.Errorf("value = %d, %v; want %d", got, err, wantValue)
+		}
+		if err := unknown.Send(t.Context(), h, "x"); (err != nil) != wantUnknown {
+			t.Errorf("unknown queue: %v", err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

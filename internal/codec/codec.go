@@ -182,6 +182,26 @@ func DecodeArgs(args []byte, v any) error {
 	return nil
 }
 
+// TrimArgs returns a CBOR array of arguments without those that v does not take; args itself when there are none.
+func TrimArgs(args []byte, v any) []byte {
+	takes := 1
+	switch t := v.(type) {
+	case *struct{}:
+		takes = 0
+	case Positional:
+		takes = len(t.Pointers())
+	}
+	var items []cbor.RawMessage
+	if err := dec.Unmarshal(args, &items); err != nil || len(items) <= takes {
+		return args
+	}
+	out := []byte{0x80 | byte(takes)} // no tuple has more than a handful
+	for _, item := range items[:takes] {
+		out = append(out, item...)
+	}
+	return out
+}
+
 // decodePlain decodes the types that most actions take without reflection. It reports false for everything else, which
 // includes whatever does not fit.
 func decodePlain(item []byte, v any) bool {

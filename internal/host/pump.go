@@ -56,6 +56,7 @@ func (a *Actor) handleOne() bool {
 	var it *queue.Item
 	c := &Call{actor: a}
 	err := a.timedTurn(a.alive, c, "queue handler", a.spec.Options.ActionTimeout, func(c *Call) error {
+		c.turn.strict = true // the message is tried again
 		var d *Delivery
 		err := c.turn.change(func(t *turn) error {
 			got, err := a.take(c, t, Take{Names: a.handled}, true)

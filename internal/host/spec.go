@@ -112,6 +112,10 @@ type Options struct {
 	Undurable bool
 	// IgnoreUnknownQueues drops messages to queues that the definition does not have, instead of refusing them.
 	IgnoreUnknownQueues bool
+	// KeepFailedTurns keeps what an action or hook changed before it failed.
+	KeepFailedTurns bool
+	// IgnoreSurplusArguments lets callers pass more arguments than an action takes.
+	IgnoreSurplusArguments bool
 }
 
 // WithDefaults returns a copy in which every zero is replaced by its default.

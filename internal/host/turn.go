@@ -21,6 +21,7 @@ const maxPendingCommits = 1024
 // turn is one exclusive run on the state.
 type turn struct {
 	view      bool
+	strict    bool         // it is undone when it fails, whatever the definition says
 	late      *fault.Error // what a run that did not end in time ends with
 	committed bool         // a batch of this turn was handed to the storage
 
@@ -159,14 +160,17 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 	case err == nil:
 		err = a.settle(c, t)
 	}
-	if err == nil {
+	kept := err == nil || a.keepsFailed(t) && a.settle(c, t) == nil
+	if kept {
 		t.stage.apply()
 	}
 	outs, uncertain := t.finish(), t.committed
-	var f *fault.Error
-	if err != nil {
+	if !kept {
 		a.rollback(t, what)
 		outs = outs[:0]
+	}
+	var f *fault.Error
+	if err != nil {
 		f = a.visible(what, err)
 	}
 	if reply != nil && decided {
@@ -186,6 +190,11 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 		return f
 	}
 	return nil
+}
+
+// keepsFailed reports whether what a turn changed stays although it failed, as the definition asks.
+func (a *Actor) keepsFailed(t *turn) bool {
+	return a.spec.Options.KeepFailedTurns && !t.strict && !t.view && !t.committed && a.encoded != nil
 }
 
 // settle ends a successful turn: it encodes the state, and commits it if it changed together with what else the turn
