@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"runtime"
 	"time"
 
 	"github.com/rivetgo/rivet"
@@ -85,12 +87,21 @@ func (c *Ctx) Save(ctx context.Context) error { return local(c.call.Save(ctx)) }
 //
 //	c.KeepAwake(func(c *actor.Ctx) error { return actor.SelfOf(c, s).Do(func(s *state) { s.Done++ }) })
 func (c *Ctx) KeepAwake(fn func(c *Ctx) error) {
-	c.call.KeepAwake(func(hc *host.Call) error { return wire(fn(&Ctx{hc})) })
+	c.call.KeepAwake(nameOf(fn), func(hc *host.Call) error { return wire(fn(&Ctx{hc})) })
 }
 
 // WaitUntil is KeepAwake that does not hold off sleep: only an end that has begun waits for it.
 func (c *Ctx) WaitUntil(fn func(c *Ctx) error) {
-	c.call.WaitUntil(func(hc *host.Call) error { return wire(fn(&Ctx{hc})) })
+	c.call.WaitUntil(nameOf(fn), func(hc *host.Call) error { return wire(fn(&Ctx{hc})) })
+}
+
+// nameOf is the name of a function, for people who ask what an actor is doing.
+func nameOf(fn func(*Ctx) error) string {
+	f := runtime.FuncForPC(reflect.ValueOf(fn).Pointer())
+	if f == nil {
+		return ""
+	}
+	return f.Name()
 }
 
 // Request is the HTTP request or upgrade behind a call.

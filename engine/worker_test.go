@@ -436,3 +436,88 @@ func TestCompatibilityOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestG6_WhyTellsWhatAnActorDoes(t *testing.T) {
+	type busy struct{}
+	type state struct{ N int }
+	busies := rivet.NewActor[busy]("busy")
+	block := rivet.NewAction[rivet.None, rivet.None](busies, "block")
+	background := rivet.NewAction[rivet.None, rivet.None](busies, "background")
+	nap := rivet.NewAction[rivet.None, rivet.None](busies, "nap")
+	mail := rivet.NewQueue[string, rivet.None](busies, "mail")
+	in, out := make(chan struct{}, 1), make(chan struct{})
+	d := actor.Define(busies, actor.Zero[busy, state])
+	actor.Handle(d, block, func(*state, *actor.Ctx, rivet.None) (rivet.None, error) {
+		in <- struct{}{}
+		<-out
+		return rivet.None{}, nil
+	})
+	actor.Handle(d, background, func(_ *state, c *actor.Ctx, _ rivet.None) (rivet.None, error) {
+		c.KeepAwake(longWork(in, out))
+		return rivet.None{}, errors.Join(nil)
+	})
+	actor.Handle(d, nap, func(_ *state, c *actor.Ctx, _ rivet.None) (rivet.None, error) {
+		_, err := actor.After(c, time.Hour, nap, rivet.None{})
+		c.Sleep()
+		return rivet.None{}, err
+	})
+	e, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", StoragePath: t.TempDir(), Log: quiet()}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	h := busies.GetOrCreate(e.Client(), rivet.Key{"a"}, busy{})
+	why := func() *rivet.Why {
+		t.Helper()
+		w, err := h.Why(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if _, err := h.Why(t.Context()); !rivet.Is(err, "actor", "not_found") {
+		t.Fatalf("Why must not create: %v", err)
+	}
+	if err := mail.Send(t.Context(), h, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if w := why(); w.State != "running" || w.SleepsAt.IsZero() || w.Queue == nil || w.Queue.Ready != 1 || w.Queue.Head.Queue != "mail" {
+		t.Errorf("idle: %+v", w)
+	}
+	if _, err := background.Call(t.Context(), h, rivet.None{}); err != nil {
+		t.Fatal(err)
+	}
+	<-in
+	if w := why(); !slices.Contains(w.Awake, "keep_awake") || len(w.Background) != 1 || !contains(w.Background[0].Where, "longWork") {
+		t.Errorf("with background work: %+v", w)
+	}
+	blocked := make(chan error, 1)
+	go func() {
+		_, err := block.Call(t.Context(), h, rivet.None{})
+		blocked <- err
+	}()
+	<-in
+	if w := why(); w.Turn == nil || w.Turn.What != "block" || time.Since(w.Turn.Since) < 0 || !contains(w.Summary, "block has held the turn") {
+		t.Errorf("while blocked: %+v", w)
+	}
+	close(out)
+	if err := <-blocked; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nap.Call(t.Context(), h, rivet.None{}); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "sleep", func() bool { return why().State == "sleeping" })
+	if w := why(); time.Until(w.Alarm) < 59*time.Minute || w.Since.IsZero() || !contains(w.Summary, "asleep") {
+		t.Errorf("asleep: %+v", w)
+	}
+}
+
+// longWork is background work whose name people should find in a report.
+func longWork(in chan<- struct{}, out <-chan struct{}) func(*actor.Ctx) error {
+	return func(*actor.Ctx) error {
+		in <- struct{}{}
+		<-out
+		return nil
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/value"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // actorObject is an actor as the API shows it. Times are milliseconds since the epoch, null for never.
@@ -389,6 +390,30 @@ func (a *API) rescheduleActor(w http.ResponseWriter, r *http.Request, actor id.I
 	}
 	a.cfg.Placement.Start(actor)
 	return empty(w)
+}
+
+// whyActor says why an actor is as it is, see package why. A destroyed one is not found.
+func (a *API) whyActor(w http.ResponseWriter, r *http.Request, actor id.ID) error {
+	row, err := a.actor(r, actor)
+	if err != nil {
+		return err
+	}
+	if !row.DestroyedAt.IsZero() {
+		return refusal.ActorNotFound()
+	}
+	report := a.cfg.Placement.Why(r.Context(), actor)
+	report.ActorID, report.Name, report.Key = actor.String(), row.Name, actorkey.Parse(row.Key)
+	if report.Key == nil {
+		report.Key = []string{}
+	}
+	if report.Alarm.IsZero() {
+		report.Alarm = row.Alarm
+	}
+	if report.State == why.Sleeping {
+		report.Since = row.SleptAt
+	}
+	report.Summarise(time.Now())
+	return answer(w, report)
 }
 
 func (a *API) listNames(w http.ResponseWriter, r *http.Request, _ id.ID) error {

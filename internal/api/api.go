@@ -17,6 +17,7 @@ import (
 	"github.com/rivetgo/rivet/internal/refusal"
 	"github.com/rivetgo/rivet/internal/store"
 	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // Directory finds and creates; see package directory.
@@ -38,6 +39,7 @@ type Placement interface {
 	Status(actor id.ID) placement.Status
 	Start(actor id.ID)
 	Sleep(ctx context.Context, actor id.ID) error
+	Why(ctx context.Context, actor id.ID) *why.Report
 	Destroy(ctx context.Context, actor id.ID) error
 }
 
@@ -95,6 +97,7 @@ func New(cfg Config) *API {
 		"/actors/names":           {"GET": {serve: a.listNames}},
 		"/actors/{id}":            {"DELETE": {serve: a.destroyActor}},
 		"/actors/{id}/sleep":      {"POST": {serve: a.sleepActor}},
+		"/actors/{id}/why":        {"GET": {serve: a.whyActor}},
 		"/actors/{id}/reschedule": {"POST": {serve: a.rescheduleActor}},
 	}
 	if cfg.NotFound != nil {

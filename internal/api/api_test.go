@@ -26,6 +26,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/record"
+	"github.com/rivetgo/rivet/internal/wire/why"
 	"github.com/rivetgo/rivet/internal/ws"
 )
 
@@ -69,6 +70,10 @@ type idle struct {
 
 func (a *idle) HTTP(http.ResponseWriter, *http.Request) error           { return nil }
 func (a *idle) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+func (a *idle) Why(context.Context) *why.Report {
+	return &why.Report{State: why.Running, Awake: []string{"calls"}}
+}
+
 func (a *idle) Stop(reason link.StopReason) {
 	a.r.log("stop " + reason.String())
 	go a.r.events.Stopped(a.p.ID, a.p.Generation, nil)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rivetgo/rivet/internal/wire/actorkey"
 	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // creation is the body of PUT and POST /actors.
@@ -93,6 +94,29 @@ func (t *Target) Delete(ctx context.Context) error {
 	}
 	t.forget()
 	return ended(ctx, t.client.api(ctx, http.MethodDelete, "/actors/"+escape(id), "", nil, nil))
+}
+
+// Why asks the engine why the actor is as it is. It creates and wakes none.
+func (t *Target) Why(ctx context.Context) (*why.Report, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	ctx, end, err := t.client.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	id := t.id
+	if t.kind != byID {
+		if id, err = t.lookUp(ctx); err != nil {
+			return nil, ended(ctx, err)
+		}
+	}
+	var report why.Report
+	if err := t.client.api(ctx, http.MethodGet, "/actors/"+escape(id)+"/why", "", nil, &report); err != nil {
+		return nil, ended(ctx, err)
+	}
+	return &report, nil
 }
 
 // find asks the API for the actor's id, creating the actor where the target does.

@@ -21,6 +21,7 @@ import (
 	"github.com/rivetgo/rivet/internal/refusal"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/why"
 	"github.com/rivetgo/rivet/internal/ws"
 )
 
@@ -36,7 +37,8 @@ func (a *actorStub) HTTP(w http.ResponseWriter, r *http.Request) error { return 
 func (a *actorStub) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
 	return a.websocket(r, upgrade)
 }
-func (a *actorStub) Stop(link.StopReason) {}
+func (a *actorStub) Stop(link.StopReason)            {}
+func (a *actorStub) Why(context.Context) *why.Report { return &why.Report{} }
 
 // backend is the gateway's Directory, Placement and API.
 type backend struct {
@@ -694,4 +696,5 @@ func (b *benchBackend) HTTP(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 func (b *benchBackend) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+func (b *benchBackend) Why(context.Context) *why.Report                         { return &why.Report{} }
 func (b *benchBackend) Stop(link.StopReason)                                    {}

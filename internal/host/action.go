@@ -37,7 +37,8 @@ func (a *Actor) Action(call *ActionCall) {
 		a.answer(call.Reply, nil, actionNotFound(call.Name))
 		return
 	}
-	deadline := time.Now().Add(a.spec.Options.ActionTimeout)
+	now := time.Now()
+	deadline := now.Add(a.spec.Options.ActionTimeout)
 	run := &actionRun{call: Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: deadline}}
 	c := &run.call
 	if act.Kind == ConcurrentAction {
@@ -53,8 +54,10 @@ func (a *Actor) Action(call *ActionCall) {
 			a.answer(call.Reply, nil, err)
 			return
 		}
+		now = time.Now()
 	}
 	c.turn = &run.turn
+	run.turn.began = now
 	run.turn.view, run.turn.late, run.turn.outs = act.Kind == ViewAction, errTimedOut, run.room[:0]
 	run.watched = watched{turn: c.turn, reply: call.Reply, deadline: deadline}
 	a.watch.begin(&run.watched)

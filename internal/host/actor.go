@@ -12,6 +12,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/actorkey"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/record"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // Actor is one life of one actor on this host. All exported methods may be called concurrently.
@@ -33,6 +34,7 @@ type Actor struct {
 
 	slot    chan struct{} // the turn: whoever put the token in holds it
 	waiting atomic.Int32  // calls that wait for the turn
+	holder  atomic.Pointer[turn]
 
 	// Guarded by the turn.
 	state     State
@@ -65,7 +67,8 @@ type Actor struct {
 	queueWaits    int  // receivers that wait for a message
 	run           RunStatus
 	runActive     bool
-	lastError     string        // for people who ask what is wrong
+	tasks         map[*task]struct{}
+	lastError     *why.Failure  // for people who ask what is wrong
 	quiet         chan struct{} // closed when nothing is under way; nil unless a stop waits for it
 	lastActive    time.Time
 	idle          *time.Timer
@@ -307,7 +310,7 @@ func (a *Actor) broken() bool {
 }
 
 // spawn runs fn on a goroutine that the actor owns: it ends with fn, whose context ends with the actor.
-func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
+func (a *Actor) spawn(what, where string, awake bool, fn func(c *Call) error) {
 	count := &a.waitUntil
 	if awake {
 		count = &a.keepAwake
@@ -319,6 +322,11 @@ func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 		return
 	}
 	*count++
+	t := &task{kind: what, where: where, since: time.Now()}
+	if a.tasks == nil {
+		a.tasks = make(map[*task]struct{})
+	}
+	a.tasks[t] = struct{}{}
 	a.mu.Unlock()
 	go func() {
 		c := &Call{actor: a}
@@ -331,6 +339,7 @@ func (a *Actor) spawn(what string, awake bool, fn func(c *Call) error) {
 		}
 		a.mu.Lock()
 		*count--
+		delete(a.tasks, t)
 		a.settleActivity()
 		a.mu.Unlock()
 	}()

@@ -215,13 +215,14 @@ func (c *Call) Save(ctx context.Context) error { return c.actor.gate.wait(ctx, 0
 // KeepAwake runs fn on a goroutine of the actor. While it runs the actor does not fall asleep when idle, and stopping
 // waits for it up to the grace period. An error is logged. Inside a turn it begins when the turn is durable, and not at
 // all when the turn fails.
-func (c *Call) KeepAwake(fn func(c *Call) error) {
-	c.emit(output{act: func() { c.actor.spawn("keep_awake", true, fn) }})
+// where names fn for people.
+func (c *Call) KeepAwake(where string, fn func(c *Call) error) {
+	c.emit(output{act: func() { c.actor.spawn("keep_awake", where, true, fn) }})
 }
 
 // WaitUntil is KeepAwake that does not hold off sleep: only stopping waits for it.
-func (c *Call) WaitUntil(fn func(c *Call) error) {
-	c.emit(output{act: func() { c.actor.spawn("wait_until", false, fn) }})
+func (c *Call) WaitUntil(where string, fn func(c *Call) error) {
+	c.emit(output{act: func() { c.actor.spawn("wait_until", where, false, fn) }})
 }
 
 // Do runs fn as one turn of its own. It fails at once inside a turn, which would wait for itself.

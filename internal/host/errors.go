@@ -11,6 +11,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/value"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // ErrStopping says that the actor has begun to stop (or never quite started) and did nothing with the call.
@@ -94,6 +95,9 @@ func (a *Actor) visible(during string, err error) *fault.Error {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
 	a.Log().Error("handler failed", attrs...)
+	a.mu.Lock()
+	a.lastError = &why.Failure{At: time.Now(), During: during, Error: err.Error() + " (logged as " + ref + ")"}
+	a.mu.Unlock()
 	message := fault.InternalMessage
 	if a.env.ExposeErrors {
 		message = err.Error()

@@ -133,11 +133,11 @@ func TestWhatKeepsAwake(t *testing.T) {
 		s := spec()
 		release := make(chan struct{})
 		s.Actions["work"] = &Action{Run: func(c *Call, _ State, _ []byte) ([]byte, error) {
-			c.KeepAwake(func(*Call) error { <-release; return nil })
+			c.KeepAwake("", func(*Call) error { <-release; return nil })
 			return nil, nil
 		}}
 		s.Actions["later"] = &Action{Run: func(c *Call, _ State, _ []byte) ([]byte, error) {
-			c.WaitUntil(func(c *Call) error { <-c.Stopping(); return nil })
+			c.WaitUntil("", func(c *Call) error { <-c.Stopping(); return nil })
 			return nil, nil
 		}}
 		l := start(t, s, newDisk())
@@ -165,9 +165,11 @@ func TestWhatKeepsAwake(t *testing.T) {
 func TestSleepPredicate(t *testing.T) {
 	for want, a := range map[string]activity{
 		"": {}, "loading": {Loading: true}, "no_sleep": {NoSleep: true}, "calls": {Calls: 1},
-		"keep_awake": {KeepAwake: 1}, "disconnecting": {Disconnecting: 1}, "connections": {Connections: 1},
+		"keep_awake": {KeepAwake: 1}, "schedules": {Firing: 1}, "queue_handler": {Handling: true}, "outbox": {Delivering: 1},
+		"run": {Running: true}, "disconnecting": {Disconnecting: 1}, "connections": {Connections: 1},
+		"calls,run": {Calls: 2, Running: true},
 	} {
-		if got := a.blocker(); got != want {
+		if got := strings.Join(a.blockers(), ","); got != want {
 			t.Errorf("%+v is blocked by %q, want %q", a, got, want)
 		}
 	}
@@ -433,7 +435,7 @@ func TestErrorsOfHooksAndBackgroundWorkAreLogged(t *testing.T) {
 		s.OnSleep = func(*Call, State) error { return refusal("sleeping") }
 		s.OnDisconnect = func(*Call, State, *Conn) error { return refusal("disconnecting") }
 		s.Actions["work"] = &Action{Run: func(c *Call, _ State, _ []byte) ([]byte, error) {
-			c.KeepAwake(func(*Call) error { return refusal("working") })
+			c.KeepAwake("", func(*Call) error { return refusal("working") })
 			return nil, nil
 		}}
 		l := start(t, s, newDisk())

@@ -352,7 +352,7 @@ func (a *Actor) settleSenders(t *turn, it *queue.Item, rc *queue.Receipt) {
 			t.emit(output{reply: w, uncertain: true})
 		}
 		if len(list) == 0 && l.Waited && key == "" { // it went away between the two looks, and may ask again
-			a.spawn("receipt", false, func(c *Call) error {
+			a.spawn("receipt", "", false, func(c *Call) error {
 				return c.change(func(t *turn) error { put(&t.stage, waitedKey(it.ID)); return nil })
 			})
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rivetgo/rivet/internal/lifecycle"
 	"github.com/rivetgo/rivet/internal/wire/fault"
+	"github.com/rivetgo/rivet/internal/wire/why"
 )
 
 // Bounds of the time between a run loop's failure and its next try.
@@ -88,7 +89,7 @@ func (a *Actor) runEnded(state string, f *fault.Error) {
 	a.run.State, a.run.Since = state, time.Now()
 	if f != nil {
 		a.run.Error = f.Error()
-		a.lastError = f.Error()
+		a.lastError = &why.Failure{At: time.Now(), During: "Run", Error: f.Error()}
 	}
 	a.runActive = false
 	a.settleActivity()

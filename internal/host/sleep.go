@@ -20,31 +20,25 @@ type activity struct {
 	Connections   int  // standing connections
 }
 
-// blocker names what keeps the actor awake; empty when it may sleep. The order is that in which reasons are reported.
-func (s activity) blocker() string {
-	switch {
-	case s.Loading:
-		return "loading"
-	case s.NoSleep:
-		return "no_sleep"
-	case s.Calls > 0:
-		return "calls"
-	case s.KeepAwake > 0:
-		return "keep_awake"
-	case s.Firing > 0:
-		return "schedules"
-	case s.Handling:
-		return "queue_handler"
-	case s.Delivering > 0:
-		return "outbox"
-	case s.Running:
-		return "run"
-	case s.Disconnecting > 0:
-		return "disconnecting"
-	case s.Connections > 0:
-		return "connections"
+// blockers names what keeps the actor awake, in the order in which reasons are reported; empty when it may sleep.
+func (s activity) blockers() []string {
+	var b []string
+	add := func(blocks bool, name string) {
+		if blocks {
+			b = append(b, name)
+		}
 	}
-	return ""
+	add(s.Loading, "loading")
+	add(s.NoSleep, "no_sleep")
+	add(s.Calls > 0, "calls")
+	add(s.KeepAwake > 0, "keep_awake")
+	add(s.Firing > 0, "schedules")
+	add(s.Handling, "queue_handler")
+	add(s.Delivering > 0, "outbox")
+	add(s.Running, "run")
+	add(s.Disconnecting > 0, "disconnecting")
+	add(s.Connections > 0, "connections")
+	return b
 }
 
 // checkIdle runs when the idle timer fires: it asks for sleep when the actor was idle for long enough, and arms the
@@ -57,7 +51,7 @@ func (a *Actor) checkIdle() {
 	}
 	wait := a.spec.Options.SleepAfter
 	ask := false
-	if a.activity().blocker() == "" {
+	if len(a.activity().blockers()) == 0 {
 		if left := wait - time.Since(a.lastActive); left > 0 {
 			wait = left
 		} else {

@@ -21,6 +21,9 @@ const maxPendingCommits = 1024
 // turn is one exclusive run on the state.
 type turn struct {
 	view      bool
+	what      string       // for people
+	by        *Conn        // who called, if anybody did
+	began     time.Time    // when it was taken
 	strict    bool         // it is undone when it fails, whatever the definition says
 	late      *fault.Error // what a run that did not end in time ends with
 	committed bool         // a batch of this turn was handed to the storage
@@ -152,6 +155,11 @@ func (a *Actor) ended(ctx context.Context, err error) error {
 // reply, and releases the turn. c.turn is the turn. It returns the turn's error as the caller may see it.
 func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, error)) error {
 	t := c.turn
+	t.what, t.by = what, c.conn
+	if t.began.IsZero() {
+		t.began = time.Now()
+	}
+	a.holder.Store(t)
 	out, err := a.protect(what, fn)
 	decided := t.fate.CompareAndSwap(fateOpen, fateDecided)
 	switch {
@@ -185,6 +193,7 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 	}
 	c.end()
 	a.watch.end()
+	a.holder.Store(nil)
 	a.release()
 	if f != nil {
 		return f

@@ -32,6 +32,7 @@ import (
 
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/record"
+	"github.com/rivetgo/rivet/internal/wire/why"
 	"github.com/rivetgo/rivet/internal/ws"
 )
 
@@ -83,6 +84,8 @@ type Actor interface {
 	// WebSocket serves one socket. upgrade is called once the actor takes it, and completes the handshake. ErrStopping:
 	// upgrade was not called. The call returns when the actor has taken the socket over, not when it ends.
 	WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error
+	// Why reports on the actor, within milliseconds, also while it stops or its code blocks it.
+	Why(ctx context.Context) *why.Report
 	// Stop begins to stop the actor and returns at once; Events.Stopped tells the end. Idempotent: a second Stop can
 	// only turn a sleep into a destroy.
 	Stop(reason StopReason)

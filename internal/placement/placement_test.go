@@ -22,6 +22,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/record"
+	"github.com/rivetgo/rivet/internal/wire/why"
 	"github.com/rivetgo/rivet/internal/ws"
 )
 
@@ -95,6 +96,8 @@ func (a *actor) HTTP(http.ResponseWriter, *http.Request) error {
 }
 
 func (a *actor) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+
+func (a *actor) Why(context.Context) *why.Report { return &why.Report{State: why.Running} }
 
 func (a *actor) Stop(reason link.StopReason) {
 	a.r.log("stop " + reason.String())

@@ -16,6 +16,7 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/actorkey"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/why"
 	"github.com/rivetgo/rivet/internal/ws"
 )
 
@@ -102,6 +103,8 @@ func (a *running) HTTP(w http.ResponseWriter, r *http.Request) error {
 func (a *running) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
 	return stopping(a.surface.ServeWebSocket(r, upgrade))
 }
+
+func (a *running) Why(ctx context.Context) *why.Report { return a.actor.Why(ctx) }
 
 func (a *running) Stop(reason link.StopReason) { a.actor.Stop(reason == link.StopDestroy) }
 
