@@ -11,7 +11,7 @@ import (
 	"github.com/rivetgo/rivet/engine"
 )
 
-func main() { engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition()) }
+func main() { engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition(), workerDefinition()) }
 
 // Brands of the actors.
 type (
