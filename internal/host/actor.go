@@ -345,18 +345,22 @@ func (a *Actor) spawn(what, where string, awake bool, fn func(c *Call) error) {
 	}()
 }
 
-// own runs fn as a turn of the actor's own, for nobody's sake.
+// own runs fn, which does not touch the state, as a turn of the actor's own, for nobody's sake.
 func (a *Actor) own(fn func(c *Call, s State) error) error {
 	c := &Call{actor: a}
 	defer c.end()
-	return a.do(c, fn)
+	return a.doTurn(c, &turn{late: errTimedOut, internal: true}, fn)
 }
 
 // do runs fn as a turn for long-lived code.
 func (a *Actor) do(outer *Call, fn func(c *Call, s State) error) error {
+	return a.doTurn(outer, &turn{late: errTimedOut}, fn)
+}
+
+func (a *Actor) doTurn(outer *Call, t *turn, fn func(c *Call, s State) error) error {
 	if err := a.acquire(outer); err != nil {
 		return err
 	}
-	c := &Call{actor: a, conn: outer.conn, request: outer.request, chain: outer.chain, deadline: outer.deadline, turn: &turn{late: errTimedOut}}
+	c := &Call{actor: a, conn: outer.conn, request: outer.request, chain: outer.chain, deadline: outer.deadline, turn: t}
 	return a.runTurn(c, nil, "do", func() ([]byte, error) { return nil, fn(c, a.state) })
 }

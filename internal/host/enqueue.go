@@ -93,7 +93,7 @@ func (a *Actor) Send(ctx context.Context, call *MessageCall) (Status, []byte, er
 	}
 	w := newSender()
 	var id uint64
-	c := &Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: began.Add(a.spec.Options.ActionTimeout), turn: &turn{late: errTimedOut}}
+	c := &Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: began.Add(a.spec.Options.ActionTimeout), turn: &turn{late: errTimedOut, internal: q.CanPublish == nil}}
 	err := a.runTurn(c, nil, "queue "+call.Queue, func() ([]byte, error) {
 		if q.CanPublish != nil && call.Peer == "" {
 			ok, err := q.CanPublish(c, a.state)
@@ -293,7 +293,7 @@ func (a *Actor) AwaitMessage(ctx context.Context, id uint64, timeout time.Durati
 	known := false
 	c := &Call{actor: a, deadline: began.Add(limit)}
 	defer c.end()
-	err := a.do(c, func(c *Call, _ State) error {
+	err := a.doTurn(c, &turn{late: errTimedOut, internal: true}, func(c *Call, _ State) error {
 		return c.turn.change(func(t *turn) error {
 			if a.mailbox.index.Get(id) != nil {
 				a.listen(&t.stage, id, w)

@@ -258,7 +258,7 @@ func (c *Call) look(fn func() error) error {
 		defer t.stageMu.Unlock()
 		return fn()
 	}
-	return c.actor.do(c, func(*Call, State) error { return fn() })
+	return c.actor.doTurn(c, &turn{late: errTimedOut, internal: true}, func(*Call, State) error { return fn() })
 }
 
 // Schedule finds a schedule by its id.

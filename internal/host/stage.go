@@ -99,7 +99,7 @@ var (
 func (c *Call) change(fn func(t *turn) error) error {
 	t := c.inTurn()
 	if t == nil {
-		return c.actor.do(c, func(c *Call, _ State) error { return c.turn.change(fn) })
+		return c.actor.doTurn(c, &turn{late: errTimedOut, internal: true}, func(c *Call, _ State) error { return c.turn.change(fn) })
 	}
 	return t.change(fn)
 }

@@ -24,6 +24,7 @@ type turn struct {
 	what      string       // for people
 	by        *Conn        // who called, if anybody did
 	began     time.Time    // when it was taken
+	internal  bool         // no code of the user's runs in it: the state is what it was
 	strict    bool         // it is undone when it fails, whatever the definition says
 	late      *fault.Error // what a run that did not end in time ends with
 	committed bool         // a batch of this turn was handed to the storage
@@ -212,12 +213,16 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if t.view {
 		return a.checkView()
 	}
-	sealed, err := a.state.AppendTo(append(a.scratch[:0], record.Version))
-	if err != nil {
-		return fmt.Errorf("encode the state: %w", err)
+	var sealed []byte
+	changed := false
+	if !t.internal {
+		var err error
+		if sealed, err = a.state.AppendTo(append(a.scratch[:0], record.Version)); err != nil {
+			return fmt.Errorf("encode the state: %w", err)
+		}
+		a.keepScratch(sealed)
+		changed = !bytes.Equal(sealed[1:], a.encoded)
 	}
-	a.keepScratch(sealed)
-	changed := !bytes.Equal(sealed[1:], a.encoded)
 	if changed {
 		if err := a.stateChanged(c, sealed[1:]); err != nil {
 			return err
@@ -339,7 +344,7 @@ func (a *Actor) rollback(t *turn, what string) {
 			a.fail(err)
 		}
 	}
-	if t.view {
+	if t.view || t.internal {
 		return
 	}
 	if a.encoded == nil {
