@@ -49,7 +49,7 @@ type worker struct {
 
 func workerDefinition() actor.Definition {
 	d := actor.Define(workers, actor.Zero[workerInput, worker])
-	d.Options = actor.Options{MaxQueueSize: 50, MaxQueueMessageBytes: 4096, QueueMaxAttempts: 2, QueueRetryDelay: 5 * time.Millisecond, SleepAfter: 500 * time.Millisecond}
+	d.Options = actor.Options{MaxQueueSize: 50, MaxQueueMessageBytes: 4096, QueueMaxAttempts: 2, QueueRetryDelay: 5 * time.Millisecond}
 	d.OnWake = func(w *worker, _ *actor.Ctx) error { w.Lives++; return nil }
 	d.Run = func(c *actor.Ctx, self actor.Self[worker]) error {
 		for m, err := range actor.Receive(c, wJobs) {
