@@ -2,9 +2,10 @@ package host
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,40 +17,113 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/record"
 )
 
-// disk is an actor's storage that a test holds by the hand: commits become durable when it says so.
+// disk is an actor's storage that a test holds by the hand: commits become durable when it says so. As a store does, it
+// shows what was committed at once, whether durable yet or not.
 type disk struct {
 	mu      sync.Mutex
-	durable map[string][]byte
+	applied image
+	durable image
 	waiting []waitingCommit
 	hold    bool  // commits wait for flush
 	refuse  error // Commit refuses
 	lose    error // commits fail instead of becoming durable
+	unread  error // reads fail
 	commits int
+	batches []*record.Batch // what was committed, in order
 }
+
+// image is the records of an actor, and its alarm.
+type image struct {
+	records map[string][]byte
+	alarm   int64
+}
+
+func (m *image) apply(b *record.Batch) {
+	for _, s := range b.DeleteSpans {
+		maps.DeleteFunc(m.records, func(k string, _ []byte) bool { return s.Contains([]byte(k)) })
+	}
+	for _, k := range b.Deletes {
+		delete(m.records, string(k))
+	}
+	for _, p := range b.Puts {
+		m.records[string(p.Key)] = p.Value
+	}
+	if b.SetAlarm {
+		m.alarm = b.Alarm
+	}
+}
+
+func (m *image) clone() image { return image{maps.Clone(m.records), m.alarm} }
 
 type waitingCommit struct {
 	batch *record.Batch
 	done  func(error)
 }
 
-func newDisk() *disk { return &disk{durable: map[string][]byte{}} }
+func newDisk() *disk { return diskOf(image{records: map[string][]byte{}}) }
+
+func diskOf(m image) *disk { return &disk{applied: m.clone(), durable: m.clone()} }
+
+// rest is the disk as a crash would leave it: with what is durable.
+func (d *disk) rest() *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return diskOf(d.durable)
+}
 
 func (d *disk) Hot() []record.Record {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []record.Record
-	for k, v := range d.durable {
-		out = append(out, record.Record{Key: []byte(k), Value: v})
+	for k, v := range d.durable.records {
+		if record.Kind(k[0]) < record.HotEnd {
+			out = append(out, record.Record{Key: []byte(k), Value: v})
+		}
 	}
 	return out
 }
 
-func (d *disk) Alarm() time.Time { return time.Time{} }
+func (d *disk) Alarm() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.durable.alarm == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(d.durable.alarm)
+}
 
-func (d *disk) Get(context.Context, []byte) ([]byte, error) { return nil, errors.New("not used") }
+func (d *disk) Get(_ context.Context, key []byte) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.unread != nil {
+		return nil, d.unread
+	}
+	if v, ok := d.applied.records[string(key)]; ok {
+		return v, nil
+	}
+	return nil, record.ErrNotFound
+}
 
-func (d *disk) Range(context.Context, record.Span, bool, int) ([]record.Record, error) {
-	return nil, errors.New("not used")
+func (d *disk) Range(_ context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.unread != nil {
+		return nil, d.unread
+	}
+	return inRange(&d.applied, s, reverse, limit), nil
+}
+
+func inRange(m *image, s record.Span, reverse bool, limit int) (out []record.Record) {
+	keys := slices.Sorted(maps.Keys(m.records))
+	if reverse {
+		slices.Reverse(keys)
+	}
+	for _, k := range keys {
+		if s.Contains([]byte(k)) && len(out) < limit {
+			out = append(out, record.Record{Key: []byte(k), Value: m.records[k]})
+		}
+	}
+	return out
 }
 
 func (d *disk) Commit(b *record.Batch, done func(error)) error {
@@ -59,6 +133,8 @@ func (d *disk) Commit(b *record.Batch, done func(error)) error {
 		return d.refuse
 	}
 	d.commits++
+	d.batches = append(d.batches, b)
+	d.applied.apply(b)
 	d.waiting = append(d.waiting, waitingCommit{b, done})
 	if !d.hold {
 		go d.flush() // never from inside Commit
@@ -72,9 +148,7 @@ func (d *disk) flush() {
 	defer d.mu.Unlock()
 	for _, w := range d.waiting {
 		if d.lose == nil {
-			for _, p := range w.batch.Puts {
-				d.durable[string(p.Key)] = p.Value
-			}
+			d.durable.apply(w.batch)
 		}
 		w.done(d.lose)
 	}
@@ -87,10 +161,27 @@ func (d *disk) flushOne() {
 	defer d.mu.Unlock()
 	w := d.waiting[0]
 	d.waiting = d.waiting[1:]
-	for _, p := range w.batch.Puts {
-		d.durable[string(p.Key)] = p.Value
-	}
+	d.durable.apply(w.batch)
 	w.done(nil)
+}
+
+// count is how many durable records of a kind there are.
+func (d *disk) count(k record.Kind) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key := range d.durable.records {
+		if record.Kind(key[0]) == k {
+			n++
+		}
+	}
+	return n
+}
+
+// alarm is the durable alarm in milliseconds, 0 for none.
+func (d *disk) alarm() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.durable.alarm
 }
 
 func (d *disk) set(f func()) {
@@ -104,7 +195,7 @@ func (d *disk) saved(t *testing.T) *tally {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v, ok := d.durable[string(record.Key(record.KindState))]
+	v, ok := d.durable.records[string(record.Key(record.KindState))]
 	if !ok {
 		return nil
 	}
@@ -325,4 +416,69 @@ func (l *life) listen(event string) (*ear, *Conn) {
 		l.t.Fatal(err)
 	}
 	return e, conn
+}
+
+// scripts are the functions that the actions "turn", "view" and "concurrent" of scripted run, by number.
+var scripts struct {
+	sync.Mutex
+	list []func(c *Call, s *tally) ([]byte, error)
+}
+
+// scripted adds actions that run whatever a test wants to a definition; see life.script.
+func scripted(s *Spec) *Spec {
+	run := func(c *Call, s State, args []byte) ([]byte, error) {
+		scripts.Lock()
+		fn := scripts.list[binary.BigEndian.Uint64(args)]
+		scripts.Unlock()
+		own, _ := s.(*tally)
+		return fn(c, own)
+	}
+	s.Actions["turn"] = &Action{Run: run}
+	s.Actions["view"] = &Action{Kind: ViewAction, Run: run}
+	s.Actions["concurrent"] = &Action{Kind: ConcurrentAction, Run: run}
+	return s
+}
+
+// script runs fn as an action of the kind that is named, on a goroutine of its own.
+func (l *life) script(kind string, fn func(c *Call, s *tally) ([]byte, error)) *caller {
+	l.t.Helper()
+	scripts.Lock()
+	args := binary.BigEndian.AppendUint64(nil, uint64(len(scripts.list)))
+	scripts.list = append(scripts.list, fn)
+	scripts.Unlock()
+	c := newCaller()
+	if err := l.Enter(); err != nil {
+		l.t.Fatalf("enter: %v", err)
+	}
+	go func() {
+		defer l.Leave()
+		l.Action(&ActionCall{Name: kind, Args: args, Reply: c})
+	}()
+	return c
+}
+
+// turn runs fn as an action that holds the turn, and waits for its outcome.
+func (l *life) turn(fn func(c *Call, s *tally) error) *fault.Error {
+	l.t.Helper()
+	return (<-l.script("turn", func(c *Call, s *tally) ([]byte, error) { return nil, fn(c, s) }).ch).err
+}
+
+// outside runs fn outside of turns, and waits for its outcome.
+func (l *life) outside(fn func(c *Call) error) *fault.Error {
+	l.t.Helper()
+	return (<-l.script("concurrent", func(c *Call, _ *tally) ([]byte, error) { return nil, fn(c) }).ch).err
+}
+
+// no fails the test for an error.
+func no[E error](t testing.TB, err E) {
+	t.Helper()
+	if any(err) != any(*new(E)) {
+		t.Fatal(err)
+	}
+}
+
+// is reports whether an error is the typed one.
+func is(err error, group, code string) bool {
+	f, ok := fault.From(err)
+	return ok && f.Group == group && f.Code == code
 }

@@ -223,7 +223,7 @@ func TestG10_a_failed_commit_ends_the_actor(t *testing.T) {
 		if err := l.Enter(); !errors.Is(err, ErrStopping) {
 			t.Errorf("the dead actor takes calls: %v", err)
 		}
-		again := start(t, spec(), &disk{durable: l.disk.durable})
+		again := start(t, spec(), l.disk.rest())
 		if n := again.count(); n != 1 {
 			t.Errorf("after loading again count = %d, want what is durable: 1", n)
 		}
