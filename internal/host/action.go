@@ -93,7 +93,7 @@ func (a *Actor) awaitTurn(call *ActionCall, deadline time.Time) error {
 			}
 		}()
 	}
-	return a.acquire(ctx)
+	return a.acquire(ctx, true)
 }
 
 // concurrent runs an action outside the turn. Its reply waits for the commits made before it.

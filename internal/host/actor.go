@@ -358,7 +358,7 @@ func (a *Actor) do(outer *Call, fn func(c *Call, s State) error) error {
 }
 
 func (a *Actor) doTurn(outer *Call, t *turn, fn func(c *Call, s State) error) error {
-	if err := a.acquire(outer); err != nil {
+	if err := a.acquire(outer, outer.asked()); err != nil {
 		return err
 	}
 	c := &Call{actor: a, conn: outer.conn, request: outer.request, chain: outer.chain, deadline: outer.deadline, turn: t}

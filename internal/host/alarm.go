@@ -129,10 +129,8 @@ func (a *Actor) tick() {
 			t.stage.onApplied(a.rearm)
 			return a.fireDue(t, now)
 		})
-		for name := range a.spec.Queues { // what has ripened may be waited for
-			if a.mailbox.index.Next([]string{name}, nil) != nil {
-				a.queueChanged(name)
-			}
+		for name := range a.mailbox.index.Ready() { // what has ripened may be waited for
+			a.queueChanged(name)
 		}
 		return err
 	})

@@ -105,6 +105,9 @@ func (c *Call) outgoingChain() []string {
 	return append(c.chain[:len(c.chain):len(c.chain)], c.actor.idText)
 }
 
+// asked reports whether somebody outside the actor caused the call.
+func (c *Call) asked() bool { return c.conn != nil || c.request != nil }
+
 // Actor is the actor that the call runs on.
 func (c *Call) Actor() *Actor { return c.actor }
 

@@ -88,7 +88,7 @@ func (a *Actor) Send(ctx context.Context, call *MessageCall) (Status, []byte, er
 	began := time.Now()
 	wait, stop := context.WithDeadline(ctx, began.Add(a.spec.Options.ActionTimeout))
 	defer stop()
-	if err := a.acquire(wait); err != nil {
+	if err := a.acquire(wait, true); err != nil {
 		return 0, nil, a.visible("queue "+call.Queue, err)
 	}
 	w := newSender()

@@ -1,8 +1,8 @@
 package host
 
 import (
-	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/lifecycle"
@@ -23,7 +23,25 @@ func (a *Actor) pump() {
 }
 
 func (a *Actor) handleAll() {
-	for !a.isStopping() && a.handleOne() {
+	for !a.isStopping() {
+		switch more, err := a.handleOne(); {
+		case err != nil:
+			if a.alive.Err() == nil {
+				a.Log().Error("messages cannot be handled now", "again_in", retryTaking, "error", err)
+			}
+			timer := time.NewTimer(retryTaking)
+			select {
+			case <-timer.C:
+			case <-a.stopping:
+			case <-a.alive.Done():
+				timer.Stop()
+				a.pumped()
+				return
+			}
+			timer.Stop()
+		case !more:
+			return // pumped was called within the turn
+		}
 	}
 	a.pumped()
 }
@@ -38,24 +56,26 @@ func (a *Actor) isStopping() bool {
 }
 
 // pumped ends the pump. One that is about to end because nothing is ready says so within its turn, so that no message
-// can come unnoticed in between; a second call does nothing.
+// can come unnoticed in between, and is no pump any more from there on.
 func (a *Actor) pumped() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pumping {
-		a.pumping = false
-		a.settleActivity()
-	}
+	a.pumping = false
+	a.settleActivity()
 }
 
-// handleOne handles the next message. It reports false when there was none, or when the actor cannot go on.
-func (a *Actor) handleOne() bool {
-	if !a.mailbox.counted && !a.countFirst() {
-		return false
+// handleOne handles the next message. It reports false when there was none: then the pump has ended. An error says that
+// there may be one that could not be taken, or not be given back.
+func (a *Actor) handleOne() (more bool, err error) {
+	if !a.mailbox.counted {
+		if err := a.countFirst(); err != nil {
+			return true, err
+		}
 	}
-	var it *queue.Item
+	var taken atomic.Pointer[queue.Item] // a handler that is late still runs when this goroutine asks
+	more = true
 	c := &Call{actor: a}
-	err := a.timedTurn(a.alive, c, "queue handler", a.spec.Options.ActionTimeout, func(c *Call) error {
+	err = a.timedTurn(a.alive, c, "queue handler", a.spec.Options.ActionTimeout, func(c *Call) error {
 		c.turn.strict = true // the message is tried again
 		var d *Delivery
 		err := c.turn.change(func(t *turn) error {
@@ -63,13 +83,15 @@ func (a *Actor) handleOne() bool {
 			if err != nil || len(got) == 0 {
 				return err
 			}
-			d, it = got[0], got[0].item
+			d = got[0]
+			taken.Store(d.item)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
 		if d == nil {
+			more = false
 			a.pumped()
 			return nil
 		}
@@ -79,16 +101,11 @@ func (a *Actor) handleOne() bool {
 		}
 		return c.turn.change(func(t *turn) error { return a.complete(t, d, reply) })
 	})
-	switch {
-	case err == nil:
-		return it != nil
-	case it == nil:
-		if !a.gate.void() && !a.isStopping() {
-			a.Log().Error("messages cannot be taken", "error", err)
-		}
-		return false
+	it := taken.Load()
+	if err == nil || it == nil {
+		return more, err
 	}
-	err = a.own(func(c *Call, _ State) error {
+	return true, a.own(func(c *Call, _ State) error {
 		return c.turn.change(func(t *turn) error {
 			if a.mailbox.index.Get(it.ID) != it || it.Leased() {
 				return nil // it is somebody else's by now
@@ -99,16 +116,15 @@ func (a *Actor) handleOne() bool {
 			return a.failed(t, it, nil, err, now)
 		})
 	})
-	return err == nil
 }
 
 // countFirst counts the attempt of a life's first message before it is handled: one that kills the process will be first
 // again, and must reach its last attempt in the end. Messages after it are only counted when they fail.
-func (a *Actor) countFirst() bool {
+func (a *Actor) countFirst() error {
 	err := a.own(func(c *Call, _ State) error {
 		return c.turn.change(func(t *turn) error {
-			a.mailbox.counted = true
 			it := a.mailbox.index.Next(a.handled, nil)
+			t.stage.onApplied(func() { a.mailbox.counted = true })
 			if it == nil {
 				return nil
 			}
@@ -123,7 +139,10 @@ func (a *Actor) countFirst() bool {
 			return nil
 		})
 	})
-	return err == nil && a.gate.wait(context.Background(), 0) == nil
+	if err != nil {
+		return err
+	}
+	return a.gate.wait(a.alive, 0)
 }
 
 // handledQueues lists the queues that have a handler.

@@ -375,11 +375,15 @@ func (m *mailbox) hear(id uint64) []*sender {
 	return list
 }
 
+// retryTaking is when a message is looked at again that could not be read.
+const retryTaking = time.Second
+
 // ripen makes delayed messages ready and takes leases back that are over.
 func (a *Actor) ripen(t *turn, now time.Time) {
 	for _, it := range a.mailbox.index.Ripen(unixMilli(now)) {
 		if err := a.failed(t, it, nil, errLeaseOver, now); err != nil {
-			a.Log().Error("lease cannot be taken back", "message", it.ID, "error", err)
+			a.Log().Error("lease cannot be taken back now", "message", it.ID, "error", err)
+			a.mailbox.index.Extend(it, unixMilli(now.Add(retryTaking)))
 		}
 	}
 }

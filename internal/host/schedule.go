@@ -177,10 +177,8 @@ func (a *Actor) runScheduled(f *schedule.Firing, finished func(*turn, *fault.Err
 	}
 	complete := func(t *turn) error { return finished(t, nil) }
 	c := &Call{actor: a, firing: f}
-	ctx, stop := a.boundWait(a.alive)
-	defer stop()
-	if act.Kind == TurnAction {
-		return a.timedTurn(ctx, c, f.Action, a.spec.Options.ActionTimeout, func(c *Call) error {
+	if act.Kind == TurnAction { // it waits for the turn as long as that takes: it must not fail without having run
+		return a.timedTurn(a.alive, c, f.Action, a.spec.Options.ActionTimeout, func(c *Call) error {
 			if _, err := act.Run(c, a.state, args); err != nil {
 				return err
 			}
@@ -188,7 +186,7 @@ func (a *Actor) runScheduled(f *schedule.Firing, finished func(*turn, *fault.Err
 		})
 	}
 	if act.Kind == ViewAction {
-		err = a.timedTurn(ctx, c, f.Action, a.spec.Options.ActionTimeout, func(c *Call) error {
+		err = a.timedTurn(a.alive, c, f.Action, a.spec.Options.ActionTimeout, func(c *Call) error {
 			_, err := act.Run(c, a.state, args)
 			return err
 		})

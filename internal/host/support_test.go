@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/wire/fault"
@@ -246,8 +247,25 @@ type life struct {
 	t     *testing.T
 	disk  *disk
 	owner *testOwner
-	// logged is what the actor wrote to its log: to be read when nothing runs any more.
-	logged strings.Builder
+	logged logbook // what the actor wrote to its log
+}
+
+// logbook is a log that can be read while it is written.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // spec is a definition with the actions that most tests need.
@@ -467,6 +485,12 @@ func (l *life) turn(fn func(c *Call, s *tally) error) *fault.Error {
 func (l *life) outside(fn func(c *Call) error) *fault.Error {
 	l.t.Helper()
 	return (<-l.script("concurrent", func(c *Call, _ *tally) ([]byte, error) { return nil, fn(c) }).ch).err
+}
+
+// pass lets time pass, with what happens meanwhile.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // no fails the test for an error.

@@ -112,18 +112,22 @@ func (a *Actor) tryAcquire() bool {
 }
 
 // acquire takes the turn: first come, first served. The caller must call release exactly once when it returns nil.
-func (a *Actor) acquire(ctx context.Context) error {
+//
+// asked says that somebody outside waits for the call: those are refused when too many wait. What the actor does of its own
+// is not, for nobody would do it again; it is bounded by what starts it.
+func (a *Actor) acquire(ctx context.Context, asked bool) error {
 	if err := a.gate.wait(ctx, maxPendingCommits); err != nil {
 		return a.ended(ctx, err)
 	}
 	select {
 	case a.slot <- struct{}{}:
 	default:
-		if int(a.waiting.Add(1)) > a.spec.Options.MaxWaiting {
-			a.waiting.Add(-1)
-			return errOverloaded
+		if asked {
+			defer a.waiting.Add(-1)
+			if int(a.waiting.Add(1)) > a.spec.Options.MaxWaiting {
+				return errOverloaded
+			}
 		}
-		defer a.waiting.Add(-1)
 		select {
 		case a.slot <- struct{}{}:
 		case <-ctx.Done():
@@ -385,7 +389,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // timedTurn runs fn as a turn on a goroutine of its own and waits for it at most the timeout, counted from the moment it
 // has the turn. When time is up the caller gets callback_timed_out and nothing of the turn stays, whenever it ends.
 func (a *Actor) timedTurn(ctx context.Context, c *Call, hook string, timeout time.Duration, fn func(c *Call) error) error {
-	if err := a.acquire(ctx); err != nil {
+	if err := a.acquire(ctx, c.asked()); err != nil {
 		return err
 	}
 	c.deadline = time.Now().Add(timeout)

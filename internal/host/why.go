@@ -67,7 +67,7 @@ func (a *Actor) lookInside(ctx context.Context, r *why.Report) {
 	ctx, stop := context.WithTimeout(ctx, lookTime)
 	defer stop()
 	c := &Call{actor: a, ctx: ctx, cancel: stop}
-	if a.acquire(c) != nil {
+	if a.acquire(c, false) != nil {
 		return
 	}
 	defer a.release()

@@ -3,6 +3,8 @@ package queue
 import (
 	"cmp"
 	"container/heap"
+	"iter"
+	"maps"
 	"slices"
 )
 
@@ -115,6 +117,9 @@ func (x *Index) Next(names []string, fits func(*Item) bool) *Item {
 	}
 	return best
 }
+
+// Ready is the names under which messages are ready, in no order. The index must not change meanwhile.
+func (x *Index) Ready() iter.Seq[string] { return maps.Keys(x.lines) }
 
 // Lease hands a message that is ready, or delayed, to somebody until the given instant, and counts the attempt.
 func (x *Index) Lease(it *Item, until int64) {
