@@ -76,7 +76,6 @@ func (a *Actor) setAlarm(b *record.Batch, at time.Time, asleep bool) {
 		return
 	}
 	b.SetAlarm, b.Alarm = true, want
-	a.alarm.stored = want
 }
 
 // lastAlarm writes the exact alarm, and whatever else waited for the next commit, when the actor is about to sleep. The

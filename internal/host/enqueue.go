@@ -93,7 +93,7 @@ func (a *Actor) Send(ctx context.Context, call *MessageCall) (Status, []byte, er
 	}
 	w := newSender()
 	var id uint64
-	c := &Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: began.Add(a.spec.Options.ActionTimeout), turn: &turn{late: errTimedOut, internal: q.CanPublish == nil}}
+	c := &Call{actor: a, conn: call.Conn, request: call.Request, chain: call.Chain, deadline: began.Add(a.spec.Options.ActionTimeout), turn: &turn{late: errTimedOut, strict: true, internal: q.CanPublish == nil}}
 	err := a.runTurn(c, nil, "queue "+call.Queue, func() ([]byte, error) {
 		if q.CanPublish != nil && call.Peer == "" {
 			ok, err := q.CanPublish(c, a.state)

@@ -244,9 +244,9 @@ func (o *testOwner) Stopped(err error) { o.stopped <- err }
 // life is one actor under test.
 type life struct {
 	*Actor
-	t     *testing.T
-	disk  *disk
-	owner *testOwner
+	t      *testing.T
+	disk   *disk
+	owner  *testOwner
 	logged logbook // what the actor wrote to its log
 }
 

@@ -208,7 +208,7 @@ func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, er
 
 // keepsFailed reports whether what a turn changed stays although it failed, as the definition asks.
 func (a *Actor) keepsFailed(t *turn) bool {
-	return a.spec.Options.KeepFailedTurns && !t.strict && !t.view && !t.committed && a.encoded != nil
+	return a.spec.Options.KeepFailedTurns && !t.strict && !t.internal && !t.view && !t.committed && a.encoded != nil
 }
 
 // settle ends a successful turn: it encodes the state, and commits it if it changed together with what else the turn
@@ -330,6 +330,9 @@ func (a *Actor) commit(tc *turnCommit) error {
 		return errVoid
 	}
 	tc.number = n
+	if tc.batch.SetAlarm {
+		a.alarm.stored = tc.batch.Alarm
+	}
 	if err := a.records.Commit(&tc.batch, tc.done); err != nil {
 		a.gate.retract()
 		a.fail(err)
