@@ -90,6 +90,7 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	}
 	a.alive, a.cut = context.WithCancel(context.Background())
 	a.gate.open = spec.Options.Undurable
+	a.alarm.timer.fn = a.tick
 	a.watch.expired = func(w *watched) { w.reply.Expired(a.visible("action", errTimedOut)) }
 	a.named = fault.Actor{ID: a.idText, Generation: p.Generation, Key: p.KeyText, HasKey: true}
 	if err := a.load(ctx); err != nil {

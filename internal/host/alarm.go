@@ -14,15 +14,20 @@ import (
 type alarm struct {
 	stored int64 // what the store has, or will have; 0: none
 	armed  int64 // when the timer fires; 0: it is not set
-	timer  *time.Timer
+	timer  wallTimer
 }
 
 // wantedAlarm is the earliest instant at which the actor wants to be awake, 0 for never. asleep says that it is about to
 // sleep in good order: then messages that are ready and that nobody handled do not wake it again.
+//
+// What is due is wanted at the beginning of time, not now: were the clock set back, now would be too late.
 func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
 	want := int64(0)
 	consider := func(at int64) {
-		if at = max(at, 1); want == 0 || at < want {
+		if at <= now {
+			at = 1
+		}
+		if want == 0 || at < want {
 			want = at
 		}
 	}
@@ -106,12 +111,7 @@ func (a *Actor) rearm() {
 		return // it looks again when it fires
 	}
 	al.armed = at
-	d := time.Until(time.UnixMilli(at))
-	if al.timer == nil {
-		al.timer = time.AfterFunc(d, a.tick)
-	} else {
-		al.timer.Reset(d)
-	}
+	al.timer.set(max(at, 1))
 }
 
 // tick runs when the timer fires.
@@ -135,12 +135,5 @@ func (a *Actor) tick() {
 	})
 	if err != nil && !a.gate.void() {
 		a.Log().Error("timer failed", "error", err)
-	}
-}
-
-// stopTimer stops the timer for good; one that fires meanwhile finds the actor stopping.
-func (a *Actor) stopTimer() {
-	if t := a.alarm.timer; t != nil {
-		t.Stop()
 	}
 }

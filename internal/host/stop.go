@@ -96,7 +96,7 @@ func (a *Actor) final(orderly bool) {
 		stop()
 	}
 	a.idle.Stop()
-	a.stopTimer()
+	a.alarm.timer.stop() // one that fires meanwhile finds the actor stopping
 	a.closeStopping()
 	a.gate.fail() // whatever still comes is void
 	a.watch.stop(a.visible("end", errVoid))
