@@ -20,8 +20,9 @@ var (
 )
 
 const (
-	writers   = 12 // callers that increment
-	oldActors = 6  // actors that live through the whole test
+	writers   = 6 // callers that increment
+	oldActors = 6 // counters that live through the whole test
+	patience  = time.Minute
 )
 
 // TestG2_acknowledged_means_durable kills the server again and again.
@@ -30,39 +31,40 @@ func TestG2_acknowledged_means_durable(t *testing.T) {
 		*seed = uint64(time.Now().UnixNano())
 	}
 	rnd := rand.New(rand.NewPCG(*seed, 0))
-	s, l := newServer(t), newLedger()
+	s, l, b := newServer(t), newLedger(), newBook()
 	var slowest time.Duration
 	for life := range *kills + 1 {
 		took := s.start()
 		slowest = max(slowest, took)
+		fail := func(err error) {
+			if err != nil {
+				t.Fatalf("life %d, seed %d: %v\n%s", life, *seed, err, s.log)
+			}
+		}
+		if life == *kills {
+			fail(quiet(t.Context(), s, b))
+		}
 		// After each kill what it may have hit, and from time to time, and at the end, everything that ever was.
 		since := life - 2
 		if life%25 == 0 || life == *kills {
 			since = 0
 		}
-		for _, key := range l.keys(since) {
-			n, err := s.call(t.Context(), key, "getCount", "")
-			if err != nil {
-				t.Fatalf("life %d, seed %d: reading %s: %v\n%s", life, *seed, key, err, s.log)
-			}
-			if err := l.check(key, n); err != nil {
-				t.Fatalf("life %d, seed %d: %v", life, *seed, err)
-			}
-		}
+		fail(checkCounters(t.Context(), s, l, since))
 		if life == *kills {
 			break
 		}
+		fail(checkWorkers(t.Context(), s, b, b.keys(groupOf(life-1).includes)))
 		ctx, stop := context.WithCancel(t.Context())
 		var load sync.WaitGroup
 		for w := range writers {
-			load.Go(func() {
-				write(ctx, s, l, life, w)
-			})
+			load.Go(func() { write(ctx, s, l, life, w) })
+		}
+		for n := range clients {
+			c := &client{s: s, b: b, life: life, number: n, rnd: rand.New(rand.NewPCG(*seed, uint64(1+life*clients+n)))}
+			load.Go(func() { c.run(ctx) })
 		}
 		for k := range 2 {
-			load.Go(func() {
-				listen(ctx, s, l, oldKey(k))
-			})
+			load.Go(func() { listen(ctx, s, l, oldKey(k)) })
 		}
 		// The moment of the kill is what the test is about: any time between "just begun" and "warm".
 		wait := time.NewTimer(time.Duration(1+rnd.IntN(150)) * time.Millisecond)
@@ -70,12 +72,74 @@ func TestG2_acknowledged_means_durable(t *testing.T) {
 		s.kill()
 		stop()
 		load.Wait()
+		fail(b.complaints())
 	}
 	s.kill()
-	fmt.Fprintf(os.Stderr, "crash loop: kills=%d acknowledged=%d actors=%d slowest_start=%s lost=0\n", *kills, l.acknowledged(), len(l.keys(0)), slowest.Round(time.Millisecond))
-	if l.acknowledged() < *kills {
-		t.Errorf("only %d actions were acknowledged over %d lives: the load never got going", l.acknowledged(), *kills)
+	fmt.Fprintf(os.Stderr, "crash loop: kills=%d acknowledged=%d actors=%d messages=%d dead=%d schedules=%d posts=%d slowest_start=%s lost=0\n", *kills,
+		l.acknowledged(), len(l.keys(0))+len(b.keys(everybody)), b.messages, b.died(), b.schedules, b.posts, slowest.Round(time.Millisecond))
+	if least := min(l.acknowledged(), b.messages, b.schedules, b.posts); least < *kills/2 {
+		t.Errorf("only %d of something was acknowledged over %d lives: the load never got going", least, *kills)
 	}
+}
+
+func checkCounters(ctx context.Context, s *server, l *ledger, since int) error {
+	for _, key := range l.keys(since) {
+		n, err := s.call(ctx, key, "getCount", nil)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", key, err)
+		}
+		if err := l.check(key, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkWorkers(ctx context.Context, s *server, b *book, keys []string) error {
+	for _, key := range keys {
+		r, err := s.report(ctx, key)
+		if err != nil {
+			return fmt.Errorf("reading worker %s: %w", key, err)
+		}
+		if err := b.check(key, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quiet waits until everything that was acknowledged has happened.
+//
+// At first it asks the collectors only, who hear of everything in the end: the others must wake by themselves, for nobody
+// calls them.
+func quiet(ctx context.Context, s *server, b *book) error {
+	end := time.Now().Add(patience)
+	settle := func(who func(key string) bool) error {
+		for {
+			if err := checkWorkers(ctx, s, b, b.keys(who)); err != nil {
+				return err
+			}
+			open := b.open(who)
+			if len(open) == 0 {
+				return nil
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("after %v: %d lost, among them %v", patience, len(open), open[0])
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	if err := settle(isCollector); err != nil {
+		return err
+	}
+	if err := settle(everybody); err != nil {
+		return err
+	}
+	return b.heardOf()
 }
 
 func oldKey(i int) string { return fmt.Sprintf("old-%d", i) }
@@ -88,7 +152,7 @@ func write(ctx context.Context, s *server, l *ledger, life, worker int) {
 			key = fmt.Sprintf("new-%d-%d-%d", life, worker, i)
 		}
 		l.ask(key, life)
-		n, err := s.call(ctx, key, "increment", "1")
+		n, err := s.call(ctx, key, "increment", 1)
 		if err != nil {
 			return // killed: whether it happened is unknown
 		}

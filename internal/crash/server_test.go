@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +15,7 @@ import (
 	"time"
 )
 
-// server is the example program in a process of its own, on one address and directory for all its lives.
+// server is the victim in a process of its own, on one address and directory for all its lives.
 type server struct {
 	t      *testing.T
 	binary string
@@ -29,12 +28,12 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, binary: t.TempDir() + "/counter", dir: t.TempDir() + "/data", client: &http.Client{
+	s := &server{t: t, binary: t.TempDir() + "/victim", dir: t.TempDir() + "/data", client: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}, Timeout: 30 * time.Second,
 	}}
-	build := exec.Command("go", "build", "-o", s.binary, "../../examples/counter")
+	build := exec.Command("go", "build", "-o", s.binary, "./victim")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the example: %v\n%s", err, out)
+		t.Fatalf("building the victim: %v\n%s", err, out)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -103,28 +102,80 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// call calls an action of a counter once, without any retry, and returns the number that it answers.
-func (s *server) call(ctx context.Context, key, action, args string) (int64, error) {
-	url := fmt.Sprintf("http://%s/gateway/counter/action/%s?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=%s", s.addr, action, key)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(`{"args":[`+args+`]}`)))
+// refusal is an answer other than success.
+type refusal struct {
+	status string
+	code   string
+	text   string
+}
+
+func (r *refusal) Error() string { return r.status + ": " + r.text }
+
+// post sends a request once, without any retry, and decodes the answer.
+func (s *server) post(ctx context.Context, name, key, path, idempotency string, body, answer any) error {
+	url := fmt.Sprintf("http://%s/gateway/%s/%s?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=%s", s.addr, name, path, key)
+	text, err := json.Marshal(body)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	if idempotency != "" {
+		req.Header.Set("X-Rivet-Idempotency-Key", idempotency)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	text, err = io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%s: %s", resp.Status, body)
+		var e struct{ Code string }
+		_ = json.Unmarshal(text, &e) // whatever it is, it is a refusal
+		return &refusal{resp.Status, e.Code, string(text)}
 	}
-	var answer struct{ Output *int64 }
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Output == nil {
-		return 0, errors.Join(err, fmt.Errorf("answer %q", body))
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("answer %q: %w", text, err)
 	}
-	return *answer.Output, nil
+	return nil
+}
+
+// action calls an action with one argument, or none.
+func (s *server) action(ctx context.Context, name, key, action string, arg, output any) error {
+	args := []any{}
+	if arg != nil {
+		args = append(args, arg)
+	}
+	return s.post(ctx, name, key, "action/"+action, "", map[string]any{"args": args}, &struct {
+		Output any `json:"output"`
+	}{output})
+}
+
+// send puts a message into a queue. When it waits it returns the reply.
+func (s *server) send(ctx context.Context, key, queue string, j job, wait bool, idempotency string) (int64, error) {
+	var answer struct {
+		Status   string
+		Response int64
+	}
+	err := s.post(ctx, "worker", key, "queue/"+queue, idempotency, map[string]any{"body": j, "wait": wait}, &answer)
+	if err == nil && answer.Status != "completed" {
+		err = &refusal{status: "200", code: answer.Status, text: answer.Status}
+	}
+	return answer.Response, err
+}
+
+// call calls an action of a counter and returns the number that it answers.
+func (s *server) call(ctx context.Context, key, action string, arg any) (n int64, err error) {
+	return n, s.action(ctx, "counter", key, action, arg, &n)
+}
+
+// report asks a worker what it knows.
+func (s *server) report(ctx context.Context, key string) (*report, error) {
+	r := &report{}
+	return r, s.action(ctx, "worker", key, "report", nil, r)
 }

@@ -57,6 +57,7 @@ var rules = []rule{
 	{rooms: []string{"engine"}, ours: []string{".", "actor", "internal/..."}, why: "the one place where both halves are put together"},
 	{rooms: []string{"internal/rig"}, ours: []string{"internal/store", "internal/wire/..."}, why: "what travels from rivettest to the engine is a seam, not a second engine"},
 	{rooms: []string{"rivettest"}, ours: []string{".", "actor", "engine", "internal/rig", "internal/pipenet", "internal/store/...", "internal/wire/..."}, why: "users' tests get the very engine of production; only what it stands on is exchanged"},
+	{rooms: []string{"internal/crash/victim"}, ours: []string{".", "actor", "engine"}, why: "what is killed is a program like those of users"},
 	{rooms: []string{"cmd/...", "examples/...", "bench/..."}, ours: []string{".", "actor", "engine"}, others: []string{"github.com/alecthomas/kong", "github.com/cockroachdb/pebble/v2", "github.com/gobwas/ws", "golang.org/x/sys"}, why: "programs use the public packages"},
 	{rooms: []string{"internal/lint"}, why: "rules depend on nothing that they judge"},
 }
