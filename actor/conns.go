@@ -69,10 +69,15 @@ func (ConnState[M]) On(c *Ctx, conn *Conn) (m *M, ok bool) {
 // connection of every HTTP call. Who was refused sees the error if it is a *rivet.Error.
 func BeforeConnect[I, S, P any](d *Spec[I, S], params rivet.Params[I, P], check func(s *S, c *Ctx, p P) error) {
 	at := contract.Caller(0)
-	switch {
-	case check == nil:
+	if check == nil {
 		d.mistake(at, "the function given to BeforeConnect is nil")
 		return
+	}
+	bindBeforeConnect(d, params, check, at)
+}
+
+func bindBeforeConnect[I, S, P any](d *Spec[I, S], params rivet.Params[I, P], check func(s *S, c *Ctx, p P) error, at contract.Position) {
+	switch {
 	case d.beforeConnect != nil:
 		d.mistake(at, "BeforeConnect is bound twice: remove one")
 		return
@@ -89,14 +94,31 @@ func BeforeConnect[I, S, P any](d *Spec[I, S], params rivet.Params[I, P], check 
 	}
 }
 
+// BeforeConnectConcurrent is BeforeConnect with a check that runs outside the turn, at the same time as everything else:
+// for slow ones, such as a question to another service. It takes turns with self.
+func BeforeConnectConcurrent[I, S, P any](d *Spec[I, S], params rivet.Params[I, P], check func(c *Ctx, self Self[S], p P) error) {
+	at := contract.Caller(0)
+	if check == nil {
+		d.mistake(at, "the function given to BeforeConnectConcurrent is nil")
+		return
+	}
+	d.concurrentBefore = true
+	bindBeforeConnect(d, params, func(_ *S, c *Ctx, p P) error { return check(c, Self[S]{c.call}, p) }, at)
+}
+
 // OnConnect binds what makes the state of a new connection, before the connection is visible: an error refuses it. It
 // also runs for the transient connection of every HTTP call. Who was refused sees the error if it is a *rivet.Error.
 func OnConnect[I, S, P, M any](d *Spec[I, S], params rivet.Params[I, P], _ ConnState[M], join func(s *S, c *Ctx, p P) (M, error)) {
 	at := contract.Caller(0)
-	switch {
-	case join == nil:
+	if join == nil {
 		d.mistake(at, "the function given to OnConnect is nil")
 		return
+	}
+	bindOnConnect(d, params, join, at)
+}
+
+func bindOnConnect[I, S, P, M any](d *Spec[I, S], params rivet.Params[I, P], join func(s *S, c *Ctx, p P) (M, error), at contract.Position) {
+	switch {
 	case d.connState != nil:
 		d.mistake(at, "OnConnect is bound twice: remove one")
 		return
@@ -120,6 +142,18 @@ func OnConnect[I, S, P, M any](d *Spec[I, S], params rivet.Params[I, P], _ ConnS
 		}
 		return &box[M]{s: &m, fields: fields}, nil
 	}
+}
+
+// OnConnectConcurrent is OnConnect with a function that runs outside the turn, at the same time as everything else. It
+// takes turns with self.
+func OnConnectConcurrent[I, S, P, M any](d *Spec[I, S], params rivet.Params[I, P], _ ConnState[M], join func(c *Ctx, self Self[S], p P) (M, error)) {
+	at := contract.Caller(0)
+	if join == nil {
+		d.mistake(at, "the function given to OnConnectConcurrent is nil")
+		return
+	}
+	d.concurrentJoin = true
+	bindOnConnect(d, params, func(_ *S, c *Ctx, p P) (M, error) { return join(c, Self[S]{c.call}, p) }, at)
 }
 
 // CanSubscribe binds a check of who may listen to an event: an error or false closes the connection with

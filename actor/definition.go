@@ -34,7 +34,8 @@ type Spec[I, S any] struct {
 	OnSleep func(s *S, c *Ctx) error
 	// OnDestroy runs when the actor is destroyed, if it is awake; its connections are still open.
 	OnDestroy func(s *S, c *Ctx) error
-	// OnStateChange runs at the end of each turn that changed the state, within that turn. It must not change the state.
+	// OnStateChange runs at the end of each turn that changed the state, within that turn. It must not change the state:
+	// the turn would fail with actor.state_mutation_reentrant, which Self.Do returns at once in this hook.
 	OnStateChange func(s *S, c *Ctx) error
 	// OnConnected runs when a connection has become visible; an error refuses it, without OnDisconnect.
 	OnConnected func(s *S, c *Ctx, conn *Conn) error
@@ -59,6 +60,8 @@ type Spec[I, S any] struct {
 	fields   []durableField
 	bound    map[string]binding
 	queues   map[string]*queueBinding[S]
+
+	concurrentBefore, concurrentJoin bool // the next two run outside the turn
 
 	beforeConnect func(hc *host.Call, s *S, params []byte) error
 	connState     func(hc *host.Call, s *S, params []byte) (host.State, error)
@@ -131,7 +134,7 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 			return d.newBox(s), nil
 		},
 		Actions:       make(map[string]*host.Action, len(d.bound)),
-		BeforeConnect: withParams(d.beforeConnect),
+		BeforeConnect: withParams(d.beforeConnect), ConcurrentBeforeConnect: d.concurrentBefore,
 	}
 	for name, b := range d.bound {
 		spec.Actions[name] = b.action
@@ -157,8 +160,9 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 	spec.OnDisconnect = connHook(d.OnDisconnect)
 	if d.connState != nil {
 		spec.ConnState = func(hc *host.Call, s host.State, params []byte) (host.State, error) {
-			return d.connState(hc, unbox[S](s), params)
+			return d.connState(hc, unboxed[S](s), params)
 		}
+		spec.ConcurrentConnState = d.concurrentJoin
 	}
 	if len(d.canSubscribe) > 0 {
 		spec.CanSubscribe = make(map[string]func(*host.Call, host.State) (bool, error), len(d.canSubscribe))
@@ -228,7 +232,7 @@ func withParams[S any](hook func(*host.Call, *S, []byte) error) func(*host.Call,
 	if hook == nil {
 		return nil
 	}
-	return func(hc *host.Call, s host.State, params []byte) error { return hook(hc, unbox[S](s), params) }
+	return func(hc *host.Call, s host.State, params []byte) error { return hook(hc, unboxed[S](s), params) }
 }
 
 // maxName bounds an actor's name, as the engine does.

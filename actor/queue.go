@@ -314,6 +314,21 @@ func TryNextOf(c *Ctx, queues []string, options ...ReceiveOption) (*Message[rive
 	return messageOf[rivet.Raw, rivet.Raw](got[0])
 }
 
+// NextBatchOf is NextBatch over several queues, in order of arrival over all of them; no name means any queue.
+func NextBatchOf(ctx context.Context, c *Ctx, queues []string, options ...ReceiveOption) ([]*Message[rivet.Raw, rivet.Raw], error) {
+	got, err := c.call.WaitTake(ctx, takeOf(queues, options))
+	if err != nil {
+		return nil, local(err)
+	}
+	return typed[rivet.Raw, rivet.Raw](c, got), nil
+}
+
+// TryBatchOf is NextBatchOf that takes only what is there.
+func TryBatchOf(c *Ctx, queues []string, options ...ReceiveOption) ([]*Message[rivet.Raw, rivet.Raw], error) {
+	got, err := c.call.TryTake(c, takeOf(queues, options))
+	return typed[rivet.Raw, rivet.Raw](c, got), local(err)
+}
+
 // As gives a message of NextOf its type; ok is false when it is of another queue. A body that does not fit is an error.
 func As[I, B, R any](m *Message[rivet.Raw, rivet.Raw], q rivet.Queue[I, B, R]) (typed *Message[B, R], ok bool, err error) {
 	if m.Queue != q.Name() {

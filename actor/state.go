@@ -31,6 +31,14 @@ func (b *box[S]) Restore(encoded []byte) error {
 
 func unbox[S any](s host.State) *S { return s.(*box[S]).s }
 
+// unboxed is unbox for a hook that may run outside the turn, without a state.
+func unboxed[S any](s host.State) *S {
+	if s == nil {
+		return nil
+	}
+	return unbox[S](s)
+}
+
 // durableField is the path of a field that is stored.
 type durableField []int
 

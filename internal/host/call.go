@@ -230,7 +230,10 @@ func (c *Call) WaitUntil(where string, fn func(c *Call) error) {
 
 // Do runs fn as one turn of its own. It fails at once inside a turn, which would wait for itself.
 func (c *Call) Do(fn func(c *Call, s State) error) error {
-	if c.inTurn() != nil {
+	if t := c.inTurn(); t != nil {
+		if t.changed.Load() {
+			return errReentrant
+		}
 		return fault.New("actor", "nested_turn", "Do was called inside a turn, which would wait for itself: change the state directly")
 	}
 	return c.actor.do(c, fn)

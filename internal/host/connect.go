@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/rivetgo/rivet/internal/callchain"
 	"github.com/rivetgo/rivet/internal/lifecycle"
@@ -29,22 +30,24 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 	o := &a.spec.Options
 	call := func() *Call { return &Call{actor: a, request: request, chain: chain} }
 	if a.spec.BeforeConnect != nil {
-		err := a.timedTurn(ctx, call(), "OnBeforeConnect", o.BeforeConnectTimeout, func(c *Call) error {
-			return a.spec.BeforeConnect(c, a.state, params)
+		err := a.connectHook(ctx, call(), "OnBeforeConnect", o.BeforeConnectTimeout, a.spec.ConcurrentBeforeConnect, func(c *Call, s State) error {
+			return a.spec.BeforeConnect(c, s, params)
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	if a.spec.ConnState != nil {
-		err := a.timedTurn(ctx, call(), "ConnState", o.ConnStateTimeout, func(c *Call) error {
-			s, err := a.spec.ConnState(c, a.state, params)
-			conn.state = s
+		made := make(chan State, 1) // a concurrent hook that comes too late must not touch conn
+		err := a.connectHook(ctx, call(), "ConnState", o.ConnStateTimeout, a.spec.ConcurrentConnState, func(c *Call, s State) error {
+			state, err := a.spec.ConnState(c, s, params)
+			made <- state
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
+		conn.state = <-made
 	}
 	if !a.conns.add(conn, o.MaxConnections) {
 		return nil, a.visible("connect", &fault.Error{Group: "actor", Code: "overloaded", HTTPStatus: 503,
@@ -63,6 +66,35 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 		}
 	}
 	return conn, nil
+}
+
+// connectHook runs a hook that may refuse a connection: as a turn, or outside the turn when it is concurrent.
+func (a *Actor) connectHook(ctx context.Context, c *Call, hook string, timeout time.Duration, concurrent bool, fn func(c *Call, s State) error) error {
+	if !concurrent {
+		return a.timedTurn(ctx, c, hook, timeout, func(c *Call) error { return fn(c, a.state) })
+	}
+	c.deadline = time.Now().Add(timeout)
+	done := make(chan error, 1)
+	go func() { // ends when the hook returns; its context ends at the deadline
+		_, err := a.protect(hook, func() ([]byte, error) { return nil, fn(c, nil) })
+		c.end()
+		done <- err
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		switch {
+		case err == nil:
+			return nil
+		case c.late():
+			err = callbackTimedOut(hook, timeout)
+		}
+		return a.visible(hook, err)
+	case <-timer.C:
+		a.Log().Error("hook timed out", "hook", hook, "timeout", timeout)
+		return a.visible(hook, callbackTimedOut(hook, timeout))
+	}
 }
 
 // boundWait bounds how long a hook with a waiting client waits for the turn, as an action does: the hook's own timeout
@@ -90,9 +122,11 @@ func (a *Actor) Disconnect(conn *Conn) {
 	}
 	a.disconnecting++
 	a.mu.Unlock()
+	// A free turn is taken at once: whoever hears of the end of a call next finds that its connection is gone.
+	held := a.trySlot()
 	go func() { // ends with the hook or at its deadline
 		c := &Call{actor: a, conn: conn, request: conn.request}
-		err := a.timedTurn(a.alive, c, "OnDisconnect", a.spec.Options.OnConnectTimeout, func(c *Call) error {
+		err := a.timedTurnHeld(a.alive, held, c, "OnDisconnect", a.spec.Options.OnConnectTimeout, func(c *Call) error {
 			return a.spec.OnDisconnect(c, a.state, conn)
 		})
 		if err != nil {

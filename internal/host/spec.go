@@ -34,6 +34,9 @@ type Spec struct {
 	ConnState     func(c *Call, s State, params []byte) (State, error)
 	OnConnect     func(c *Call, s State, conn *Conn) error
 	OnDisconnect  func(c *Call, s State, conn *Conn) error
+	// ConcurrentBeforeConnect and ConcurrentConnState let these hooks run outside the turn; s is then nil.
+	ConcurrentBeforeConnect bool
+	ConcurrentConnState     bool
 
 	CanSubscribe   map[string]func(c *Call, s State) (bool, error)
 	BeforeResponse func(c *Call, s State, action string, args, output []byte) ([]byte, error)

@@ -86,7 +86,9 @@ func (a *Actor) final(orderly bool) {
 	}
 	a.outbox.close()
 	if orderly {
-		if a.tryLastTurn() && !a.becameDestroy() {
+		// The turn is taken for good. A handler that ignores the end of its time keeps it; it then holds an actor that is gone,
+		// and its turn cannot commit any more.
+		if a.trySlot() && !a.becameDestroy() {
 			a.lastAlarm()
 		}
 		bound, stop := context.WithTimeout(context.Background(), a.spec.Options.GracePeriod)
@@ -103,17 +105,6 @@ func (a *Actor) final(orderly bool) {
 	a.cut()
 	for _, c := range a.conns.list() {
 		c.close(1011, "actor.restarting")
-	}
-}
-
-// tryLastTurn takes the turn for good if it is free. A handler that ignores the end of its time keeps it; it then holds
-// an actor that is gone, and its turn cannot commit any more.
-func (a *Actor) tryLastTurn() bool {
-	select {
-	case a.slot <- struct{}{}:
-		return true
-	default:
-		return false
 	}
 }
 

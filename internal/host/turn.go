@@ -31,6 +31,8 @@ type turn struct {
 
 	// over is set when the turn has ended: a Call that outlives it must not add to it.
 	over atomic.Bool
+	// changed is set while OnStateChange runs.
+	changed atomic.Bool
 	// fate decides once between the handler's outcome and the deadline.
 	fate atomic.Int32
 
@@ -99,9 +101,7 @@ func (a *Actor) tryAcquire() bool {
 	if a.gate.pending() > maxPendingCommits {
 		return false
 	}
-	select {
-	case a.slot <- struct{}{}:
-	default:
+	if !a.trySlot() {
 		return false
 	}
 	if a.gate.void() || a.alive.Err() != nil {
@@ -109,6 +109,16 @@ func (a *Actor) tryAcquire() bool {
 		return false
 	}
 	return true
+}
+
+// trySlot takes the turn if nobody holds it, whatever the actor's condition.
+func (a *Actor) trySlot() bool {
+	select {
+	case a.slot <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // acquire takes the turn: first come, first served. The caller must call release exactly once when it returns nil.
@@ -262,7 +272,10 @@ func (a *Actor) settle(c *Call, t *turn) error {
 // stateChanged runs the hook that hears of a new state, and refuses one that cannot be stored.
 func (a *Actor) stateChanged(c *Call, enc []byte) error {
 	if a.spec.OnStateChange != nil && a.encoded != nil {
-		if err := a.spec.OnStateChange(c, a.state); err != nil {
+		c.turn.changed.Store(true)
+		err := a.spec.OnStateChange(c, a.state)
+		c.turn.changed.Store(false)
+		if err != nil {
 			return err
 		}
 		again, err := a.state.AppendTo(nil)
@@ -270,7 +283,7 @@ func (a *Actor) stateChanged(c *Call, enc []byte) error {
 			return fmt.Errorf("encode the state: %w", err)
 		}
 		if !bytes.Equal(again, enc) {
-			return fault.New("actor", "state_mutation_reentrant", "State mutations are not allowed inside OnStateChange.")
+			return errReentrant
 		}
 	}
 	if len(enc) > a.spec.Options.MaxStateBytes {
@@ -278,6 +291,8 @@ func (a *Actor) stateChanged(c *Call, enc []byte) error {
 	}
 	return nil
 }
+
+var errReentrant = fault.New("actor", "state_mutation_reentrant", "State mutations are not allowed inside OnStateChange.")
 
 // stateKey is the key of the state's record.
 var stateKey = record.Key(record.KindState)
@@ -392,8 +407,19 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // timedTurn runs fn as a turn on a goroutine of its own and waits for it at most the timeout, counted from the moment it
 // has the turn. When time is up the caller gets callback_timed_out and nothing of the turn stays, whenever it ends.
 func (a *Actor) timedTurn(ctx context.Context, c *Call, hook string, timeout time.Duration, fn func(c *Call) error) error {
-	if err := a.acquire(ctx, c.asked()); err != nil {
-		return err
+	return a.timedTurnHeld(ctx, false, c, hook, timeout, fn)
+}
+
+// timedTurnHeld is timedTurn for a caller that may hold the turn already.
+func (a *Actor) timedTurnHeld(ctx context.Context, held bool, c *Call, hook string, timeout time.Duration, fn func(c *Call) error) error {
+	if held && (a.gate.void() || a.alive.Err() != nil) {
+		a.release()
+		return errVoid
+	}
+	if !held {
+		if err := a.acquire(ctx, c.asked()); err != nil {
+			return err
+		}
 	}
 	c.deadline = time.Now().Add(timeout)
 	c.turn = &turn{late: callbackTimedOut(hook, timeout)}
