@@ -26,6 +26,10 @@ func (c *Conn) ID() string { return c.conn.ID() }
 // Transient reports whether this is the connection of a single HTTP call, which cannot receive events.
 func (c *Conn) Transient() bool { return c.conn.Transient() }
 
+// Hibernatable reports whether the connection stays open while the actor sleeps. It then has the same id, params, state and
+// subscriptions after the wake, in another Conn.
+func (c *Conn) Hibernatable() bool { return c.conn.Hibernates() }
+
 // Open reports whether the connection still exists.
 func (c *Conn) Open() bool { return c.conn.Open() }
 
@@ -131,6 +135,7 @@ func bindOnConnect[I, S, P, M any](d *Spec[I, S], params rivet.Params[I, P], joi
 		return
 	}
 	fields := durableFieldsOf[M]()
+	d.newConnState = func() host.State { return &box[M]{s: new(M), fields: fields} }
 	d.connState = func(hc *host.Call, s *S, raw []byte) (host.State, error) {
 		var p P
 		if err := decodeParams(raw, &p); err != nil {

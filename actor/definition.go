@@ -65,6 +65,7 @@ type Spec[I, S any] struct {
 
 	beforeConnect func(hc *host.Call, s *S, params []byte) error
 	connState     func(hc *host.Call, s *S, params []byte) (host.State, error)
+	newConnState  func() host.State
 	canSubscribe  map[string]func(hc *host.Call, s *S) (bool, error)
 	mistakes      []error
 }
@@ -163,6 +164,7 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 			return d.connState(hc, unboxed[S](s), params)
 		}
 		spec.ConcurrentConnState = d.concurrentJoin
+		spec.NewConnState = d.newConnState
 	}
 	if len(d.canSubscribe) > 0 {
 		spec.CanSubscribe = make(map[string]func(*host.Call, host.State) (bool, error), len(d.canSubscribe))

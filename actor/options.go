@@ -9,7 +9,8 @@ import (
 
 // Options are the knobs of one actor definition. The zero value of each field means its default.
 type Options struct {
-	// SleepAfter is how long an actor is idle before it sleeps: no call, no connection, no KeepAwake. Default 30 s.
+	// SleepAfter is how long an actor is idle before it sleeps: no call, no KeepAwake, no connection but those that
+	// hibernate. Default 30 s.
 	SleepAfter time.Duration
 	// NoSleep keeps the actor awake until it is asked to sleep, destroyed, or the process ends.
 	NoSleep bool
@@ -74,6 +75,12 @@ type Options struct {
 	// MaxConnections bounds the standing connections; more fail with actor.overloaded. Default 10,000.
 	MaxConnections int
 
+	// NoHibernation makes client connections end when the actor sleeps, and keep it awake until then. By default they
+	// hibernate: they stay open while the actor sleeps, and do not keep it awake.
+	NoHibernation bool
+	// HibernateWebSockets lets raw WebSockets hibernate too: OnWebSocket runs again after each wake.
+	HibernateWebSockets bool
+
 	// MayLoseAcknowledged lets replies and events leave before they are durable. A crash of the machine or the process can
 	// then lose turns whose replies were already seen. Off by default.
 	MayLoseAcknowledged bool
@@ -119,6 +126,7 @@ func (o Options) compile() (host.Options, []string) {
 		KeepFailedTurns: o.KeepFailedTurns, IgnoreSurplusArguments: o.IgnoreSurplusArguments,
 		MaxSchedules: o.MaxSchedules, MaxKVKeyBytes: o.MaxKVKeyBytes, MaxKVValueBytes: o.MaxKVValueBytes, MaxTurnBytes: o.MaxTurnBytes,
 		MaxStateBytes: o.MaxStateBytes, MaxIncomingBytes: o.MaxIncomingBytes, MaxOutgoingBytes: o.MaxOutgoingBytes,
-		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections, Undurable: o.MayLoseAcknowledged,
+		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections,
+		NoHibernation: o.NoHibernation, HibernateWebSockets: o.HibernateWebSockets, Undurable: o.MayLoseAcknowledged,
 	}.WithDefaults(), wrong
 }

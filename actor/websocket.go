@@ -16,6 +16,10 @@ import (
 //
 // While it waits in Read it neither keeps the actor awake by itself nor is waited for when the actor stops; from a Read's
 // return to the next one it does both, like a call. A handler that only writes should watch c.Stopping.
+//
+// With Options.HibernateWebSockets the socket stays open when the actor sleeps. Read then fails with actor.sleeping, the
+// handler returns, whatever it returns, and a new run of it serves the socket after the wake. What the client sent
+// meanwhile, and what no Read had returned, wakes the actor and is read by the new run, each message once.
 type WebSocketHandler[S any] func(c *Ctx, self Self[S], ws *WebSocket) error
 
 // WebSocket is a raw WebSocket inside its handler. Read belongs to one goroutine at a time; the other methods may be called

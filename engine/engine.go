@@ -54,6 +54,7 @@ type Engine struct {
 	store     store.Store
 	placement *placement.Placement
 	alarms    *alarm.Clock
+	runner    *inprocess.Runner
 	client    *rivet.Client
 	inside    *pipenet.Listener
 	listener  net.Listener
@@ -113,8 +114,8 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 	if err != nil {
 		return nil, err
 	}
-	runner := inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, Deliver: deliver, ExposeErrors: cfg.ExposeErrors}, Version)
-	if err := e.assemble(ctx, runner); err != nil {
+	e.runner = inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, Deliver: deliver, ExposeErrors: cfg.ExposeErrors}, Version)
+	if err := e.assemble(ctx, e.runner); err != nil {
 		return nil, err
 	}
 	e.serve()
@@ -306,6 +307,7 @@ func (e *Engine) close() error {
 	e.listener.Close()
 	e.alarms.Close() // or it would wake what is being stopped
 	var errs []error
+	e.runner.Close()
 	drained := e.progress()
 	if err := e.placement.Drain(ctx, nil); err != nil {
 		errs = append(errs, fmt.Errorf("some actors were cut off: %w", err))

@@ -13,7 +13,7 @@ var (
 // TestClient runs every topic with every version of the client in every encoding, all against one server.
 func TestClient(t *testing.T) {
 	s := startServer(t, testServer)
-	topics := []string{"addressing", "values", "errors", "connections", "events", "queues"}
+	topics := []string{"addressing", "values", "errors", "connections", "events", "queues", "hibernation", "raw"}
 	for _, version := range versions {
 		for _, encoding := range encodings {
 			for _, topic := range topics {

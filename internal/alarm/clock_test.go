@@ -105,6 +105,7 @@ func (w *world) Start(ctx context.Context, p link.Placement) (link.Actor, error)
 
 func (a *actor) HTTP(http.ResponseWriter, *http.Request) error           { return nil }
 func (a *actor) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+func (w *world) Forget(id.ID)                                            {}
 func (a *actor) Why(context.Context) *why.Report                         { return &why.Report{} }
 func (a *actor) Stop(link.StopReason)                                    { go a.end() }
 func (a *actor) end()                                                    { a.stop.Do(func() { a.w.p.Stopped(a.p.ID, a.p.Generation, nil) }) }

@@ -46,6 +46,8 @@ func (r *runner) log(s string) {
 	r.trace = append(r.trace, s)
 }
 
+func (*runner) Forget(id.ID) {}
+
 func (r *runner) Names() []link.Name { return nil }
 
 func (r *runner) Start(_ context.Context, p link.Placement) (link.Actor, error) {

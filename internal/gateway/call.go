@@ -59,7 +59,11 @@ func (c *call) prepare() error {
 	if c.route.hasQuery {
 		c.req.RequestURI += "?" + c.route.rawQuery
 	}
-	c.client.Header[headerRay] = c.ray[:]
+	ray := c.ray[:]
+	if c.upgrade {
+		ray = []string{c.ray[0]} // the socket's connection keeps the header, and must not keep this call with it
+	}
+	c.client.Header[headerRay] = ray
 	if c.client.ContentLength < 0 && c.client.Body != nil {
 		c.body = limitedBody{ReadCloser: c.client.Body, left: c.g.cfg.MaxBodyBytes}
 		c.req.Body = &c.body

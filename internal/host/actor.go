@@ -55,6 +55,7 @@ type Actor struct {
 	mu            sync.Mutex // guards all below; never held while anything waits
 	machine       lifecycle.Host
 	ending        bool         // the grace has begun
+	away          bool         // the process ends: nothing is parked
 	refusal       *fault.Error // why calls on open connections are refused; nil: they are not
 	calls         int          // see activity
 	sockets       int          // handlers of raw sockets, those that wait for a message included
@@ -131,9 +132,14 @@ func (a *Actor) begin(doomed, waiting bool) {
 // load runs the start up to the point where calls are accepted.
 func (a *Actor) load(ctx context.Context) error {
 	var stored, input, counters []byte
+	var conns []record.Record
 	found := false
 	for _, r := range a.records.Hot() {
 		kind := record.Kind(r.Key[0])
+		if kind == record.KindConn {
+			conns = append(conns, r)
+			continue
+		}
 		payload, err := record.Open(kind, r.Value)
 		if err != nil {
 			return err
@@ -185,17 +191,23 @@ func (a *Actor) load(ctx context.Context) error {
 			return err
 		}
 	}
-	if a.spec.OnWake == nil {
-		return nil
+	lost, err := a.restore(conns)
+	if err != nil {
+		return err
 	}
-	err := a.timedTurn(ctx, &Call{actor: a}, "OnWake", a.spec.Options.WakeTimeout, func(c *Call) error {
-		return a.spec.OnWake(c, a.state)
-	})
-	if err != nil && a.doomed { // its end must not depend on a good start
-		a.Log().Warn("hook failed", "hook", "OnWake", "error", err)
-		return nil
+	if a.spec.OnWake != nil {
+		err := a.timedTurn(ctx, &Call{actor: a}, "OnWake", a.spec.Options.WakeTimeout, func(c *Call) error {
+			return a.spec.OnWake(c, a.state)
+		})
+		if err != nil && !a.doomed {
+			return err
+		}
+		if err != nil { // its end must not depend on a good start
+			a.Log().Warn("hook failed", "hook", "OnWake", "error", err)
+		}
 	}
-	return err
+	a.mourn(lost)
+	return nil
 }
 
 // ID is the actor's id as text.

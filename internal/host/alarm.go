@@ -83,15 +83,20 @@ func (a *Actor) setAlarm(b *record.Batch, at time.Time, asleep bool) {
 	b.SetAlarm, b.Alarm = true, want
 }
 
-// lastAlarm writes the exact alarm, and whatever else waited for the next commit, when the actor is about to sleep. The
-// caller holds the turn, after the last one.
-func (a *Actor) lastAlarm() {
+// lastCommit writes what waited for a commit when the actor is about to sleep: the records of connections and, when the
+// caller holds the turn, the exact alarm. Without the turn the alarm stays as it is, which may be early.
+func (a *Actor) lastCommit(held bool) {
 	tc := &turnCommit{actor: a}
-	a.setAlarm(&tc.batch, time.Now(), true)
+	if held {
+		a.setAlarm(&tc.batch, time.Now(), true)
+	}
+	written := a.conns.takeChanges(&tc.batch, nil)
 	if tc.batch.Empty() {
 		return
 	}
-	_ = a.commit(tc) // an error has ended the actor, which its owner hears
+	if a.commit(tc) == nil { // else the actor has failed, which ends it
+		a.conns.storedBy(written, tc.number)
+	}
 }
 
 // rearm sets the timer for the next thing to do while awake. The caller holds the turn.

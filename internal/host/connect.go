@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/callchain"
@@ -26,7 +27,7 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 		ctx, stop = a.boundWait(ctx)
 		defer stop()
 	}
-	conn := &Conn{actor: a, params: params, request: request, sink: sink}
+	conn := &Conn{actor: a, params: params, request: request, sink: sink, hibernates: a.mayHibernate(sink)}
 	o := &a.spec.Options
 	call := func() *Call { return &Call{actor: a, request: request, chain: chain} }
 	if a.spec.BeforeConnect != nil {
@@ -49,9 +50,15 @@ func (a *Actor) Connect(ctx context.Context, request *Request, params []byte, ch
 		}
 		conn.state = <-made
 	}
-	if !a.conns.add(conn, o.MaxConnections) {
-		return nil, a.visible("connect", &fault.Error{Group: "actor", Code: "overloaded", HTTPStatus: 503,
-			Message: "Too many connections are open on this actor: try again later, or raise Options.MaxConnections."})
+	if conn.hibernates && conn.state != nil {
+		encoded, err := conn.state.AppendTo(nil)
+		if err != nil {
+			return nil, a.visible("connect", fmt.Errorf("encode the state of a connection: %w", err))
+		}
+		conn.encoded = encoded // nobody else knows the connection yet
+	}
+	if err := a.conns.add(conn, o.MaxConnections); err != nil {
+		return nil, a.visible("connect", err)
 	}
 	if a.spec.OnConnect != nil {
 		c := call()
@@ -104,14 +111,20 @@ func (a *Actor) boundWait(ctx context.Context) (context.Context, context.CancelF
 }
 
 // Disconnect ends a connection: it is gone from the actor's view, then OnDisconnect runs, as a turn in line with the
-// others; Disconnect does not wait for it. Idempotent.
-func (a *Actor) Disconnect(conn *Conn) {
+// others; Disconnect does not wait for it. Idempotent: it reports whether this call ended the connection.
+func (a *Actor) Disconnect(conn *Conn) bool {
 	if conn.gone.Swap(true) || !a.conns.remove(conn) {
-		return
+		return false
 	}
 	if s := conn.socket.Load(); s != nil {
 		s.call.end()
 	}
+	a.disconnected(conn)
+	return true
+}
+
+// disconnected runs OnDisconnect for a connection that is gone.
+func (a *Actor) disconnected(conn *Conn) {
 	a.mu.Lock()
 	if a.calls == 0 {
 		a.settleActivity() // idle time counts from here

@@ -30,6 +30,8 @@ type Conn struct {
 	params  []byte // one CBOR item
 	request *Request
 	sink    Sink // nil for transient connections
+	// hibernates: the connection may outlive this life.
+	hibernates bool
 
 	socket atomic.Pointer[RawSocket] // of a raw connection, once its handler runs
 
@@ -41,6 +43,9 @@ type Conn struct {
 
 	// Guarded by the table's mu.
 	topics     []string // subscriptions
+	encoded    []byte   // of one that hibernates: what state is, or will be once the commits under way are durable
+	stored     bool     // a record was handed to the storage
+	storedBy   uint64   // the number of the commit that wrote it; 0: an earlier life's
 	listed     bool
 	prev, next *Conn // neighbours in the table
 }
@@ -67,6 +72,12 @@ func (c *Conn) Transient() bool { return c.sink == nil }
 // Open reports whether the connection still exists.
 func (c *Conn) Open() bool { return !c.gone.Load() }
 
+// Actor is the life of the actor that the connection belongs to.
+func (c *Conn) Actor() *Actor { return c.actor }
+
+// Hibernates reports whether the connection stays open while its actor sleeps.
+func (c *Conn) Hibernates() bool { return c.hibernates }
+
 // Raw reports whether the connection is a raw WebSocket, which gets no events.
 func (c *Conn) Raw() bool {
 	_, raw := c.sink.(RawSink)
@@ -83,22 +94,32 @@ func (c *Conn) close(code int, reason string) {
 
 // connTable is an actor's connections and who listens to what.
 type connTable struct {
-	mu     sync.Mutex // guards all below
-	first  *Conn      // a list, since a transient connection comes and goes with every HTTP call
-	count  int
-	stand  int
-	topics map[string][]*Conn // never changed in place but by appending: readers keep their length
+	mu      sync.Mutex // guards all below
+	first   *Conn      // a list, since a transient connection comes and goes with every HTTP call
+	count   int
+	stand   int
+	awake   int                // standing ones that do not hibernate
+	closed  bool               // the actor is gone: connections that come now are too late
+	touched map[*Conn]struct{} // connections whose record is not what they are
+	erased  [][16]byte         // connections that are gone and have a record
+	topics  map[string][]*Conn // never changed in place but by appending: readers keep their length
 }
 
-// add registers a connection. It reports false when limit standing connections exist already.
-func (t *connTable) add(c *Conn, limit int) bool {
+// add registers a connection. It fails when limit standing connections exist already, and when the actor is gone.
+func (t *connTable) add(c *Conn, limit int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return errVoid
+	}
 	if c.sink != nil {
 		if t.stand >= limit {
-			return false
+			return errTooManyConns
 		}
 		t.stand++
+		if !c.hibernates {
+			t.awake++
+		}
 	}
 	c.listed, c.next = true, t.first
 	if t.first != nil {
@@ -106,7 +127,10 @@ func (t *connTable) add(c *Conn, limit int) bool {
 	}
 	t.first = c
 	t.count++
-	return true
+	if !c.stored {
+		t.mark(c)
+	}
+	return nil
 }
 
 // remove forgets a connection and its subscriptions. It reports whether it was there.
@@ -128,6 +152,13 @@ func (t *connTable) remove(c *Conn) bool {
 	t.count--
 	if c.sink != nil {
 		t.stand--
+		if !c.hibernates {
+			t.awake--
+		}
+	}
+	delete(t.touched, c)
+	if c.stored {
+		t.erase(c)
 	}
 	for _, topic := range c.topics {
 		t.drop(topic, c)
@@ -171,9 +202,11 @@ func (t *connTable) subscribe(c *Conn, topic string, on bool) bool {
 			t.topics = make(map[string][]*Conn)
 		}
 		t.topics[topic] = append(t.topics[topic], c)
+		t.mark(c)
 	case !on && i >= 0:
 		c.topics = slices.Delete(c.topics, i, i+1)
 		t.drop(topic, c)
+		t.mark(c)
 	}
 	return true
 }
@@ -197,9 +230,24 @@ func (t *connTable) list() []*Conn {
 	return out
 }
 
-// standing is the number of standing connections.
-func (t *connTable) standing() int {
+// end returns all connections, for the last time: none is added from now on.
+func (t *connTable) end() []*Conn {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	return t.list()
+}
+
+// counts is the number of standing connections, and of those among them that hibernate.
+func (t *connTable) counts() (standing, hibernating int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.stand
+	return t.stand, t.stand - t.awake
+}
+
+// keepAwake is the number of standing connections that do not hibernate.
+func (t *connTable) keepAwake() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.awake
 }

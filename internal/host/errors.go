@@ -26,10 +26,11 @@ var (
 	// errUncertain is what a call gets whose commit failed under way. Clients do not repeat it on their own.
 	errUncertain = &fault.Error{Group: "actor", Code: "commit_failed", Message: "The change could not be made durable, and whether it happened is unknown: read the state before repeating the call.", HTTPStatus: 503}
 
-	errOverloaded = &fault.Error{Group: "actor", Code: "overloaded", Message: "Too many calls wait for this actor's turn: call again later, or raise Options.MaxWaiting.", HTTPStatus: 503}
-	errTimedOut   = fault.New("actor", "action_timed_out", "Action timed out")
-	errDestroying = fault.New("actor", "destroying", "Actor is destroying.")
-	errForbidden  = fault.New("auth", "forbidden", "Forbidden")
+	errOverloaded   = &fault.Error{Group: "actor", Code: "overloaded", Message: "Too many calls wait for this actor's turn: call again later, or raise Options.MaxWaiting.", HTTPStatus: 503}
+	errTooManyConns = &fault.Error{Group: "actor", Code: "overloaded", Message: "Too many connections are open on this actor: try again later, or raise Options.MaxConnections.", HTTPStatus: 503}
+	errTimedOut     = fault.New("actor", "action_timed_out", "Action timed out")
+	errDestroying   = fault.New("actor", "destroying", "Actor is destroying.")
+	errForbidden    = fault.New("auth", "forbidden", "Forbidden")
 )
 
 func callbackTimedOut(hook string, after time.Duration) *fault.Error {

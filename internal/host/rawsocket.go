@@ -100,11 +100,21 @@ func (a *Actor) RunSocket(conn *Conn, sink RawSink, chain []string) {
 func (s *RawSocket) finish(err error) {
 	a := s.actor
 	code, reason := closeNormal, ""
+	if a.Parks(s.conn) {
+		s.leave() // the socket waits for the next life
+		return
+	}
 	if err != nil && s.conn.Open() && a.alive.Err() == nil {
 		f := a.visible("OnWebSocket", err)
 		code, reason = closeInternal, f.Group+"."+f.Code
 	}
 	s.Close(code, reason)
+	s.leave()
+}
+
+// leave says that the handler has returned.
+func (s *RawSocket) leave() {
+	a := s.actor
 	s.mu.Lock()
 	s.over = true
 	s.mu.Unlock()
@@ -163,8 +173,14 @@ func (s *RawSocket) Read(ctx context.Context) (RawMessage, error) {
 
 func (s *RawSocket) next(ctx context.Context) (m RawMessage, entered bool, err error) {
 	a := s.actor
+	var stopping <-chan struct{}
+	if s.conn.hibernates {
+		stopping = a.stopping
+	}
 	for last := error(nil); ; {
-		if err := a.EnterOpen(); err != nil {
+		if err := a.EnterOn(s.conn); errors.Is(err, ErrStopping) {
+			return RawMessage{}, false, errAsleep
+		} else if err != nil {
 			return RawMessage{}, false, err
 		}
 		m, ok, err := s.sink.Take()
@@ -177,6 +193,8 @@ func (s *RawSocket) next(ctx context.Context) (m RawMessage, entered bool, err e
 		}
 		select {
 		case <-s.sink.Arrived():
+		case <-stopping:
+			stopping = nil // which EnterOn knows more about
 		case <-ctx.Done():
 			last = ctx.Err() // unless the socket has just ended, which then is the better answer
 		case <-a.alive.Done():

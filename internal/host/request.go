@@ -48,7 +48,7 @@ func (a *Actor) ServeRequest(q *RawRequest) error {
 		a.spec.OnRequest(c, w, q.R.WithContext(c))
 		return nil, nil
 	})
-	if p, ok := errors.AsType[*panicError](err); ok && p.value == http.ErrAbortHandler {
+	if p, ok := errors.AsType[*panicError](err); ok && p.aborts() {
 		deadline.Stop()
 		letGo()
 		c.end()
@@ -61,6 +61,12 @@ func (a *Actor) ServeRequest(q *RawRequest) error {
 	c.end()
 	w.settle()
 	return err
+}
+
+// aborts reports whether the handler asked to break the answer off.
+func (e *panicError) aborts() bool {
+	err, ok := e.value.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
 // heldWriter is the ResponseWriter of a raw request. Whatever goes through it waits for the commits made before (G2). Its

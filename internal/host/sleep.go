@@ -17,7 +17,7 @@ type activity struct {
 	Delivering    int  // messages are on their way to other actors
 	Running       bool // the run loop is active, and does not wait for a message
 	Disconnecting int  // OnDisconnect hooks under way
-	Connections   int  // standing connections
+	Connections   int  // standing connections that do not hibernate
 }
 
 // blockers names what keeps the actor awake, in the order in which reasons are reported; empty when it may sleep.
@@ -77,6 +77,6 @@ func (a *Actor) activity() activity {
 		Delivering:    a.outbox.delivering(),
 		Running:       a.runActive && a.queueWaits == 0,
 		Disconnecting: a.disconnecting,
-		Connections:   a.conns.standing(),
+		Connections:   a.conns.keepAwake(),
 	}
 }

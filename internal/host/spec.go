@@ -32,11 +32,13 @@ type Spec struct {
 
 	BeforeConnect func(c *Call, s State, params []byte) error
 	ConnState     func(c *Call, s State, params []byte) (State, error)
-	OnConnect     func(c *Call, s State, conn *Conn) error
-	OnDisconnect  func(c *Call, s State, conn *Conn) error
+	// NewConnState returns a connection state that holds nothing yet, for Restore; nil when ConnState is.
+	NewConnState func() State
 	// ConcurrentBeforeConnect and ConcurrentConnState let these hooks run outside the turn; s is then nil.
 	ConcurrentBeforeConnect bool
 	ConcurrentConnState     bool
+	OnConnect               func(c *Call, s State, conn *Conn) error
+	OnDisconnect            func(c *Call, s State, conn *Conn) error
 
 	CanSubscribe   map[string]func(c *Call, s State) (bool, error)
 	BeforeResponse func(c *Call, s State, action string, args, output []byte) ([]byte, error)
@@ -111,6 +113,11 @@ type Options struct {
 	MaxWaiting       int
 	MaxConnections   int
 
+	// NoHibernation makes connections end when their actor sleeps, and keep it awake until then.
+	NoHibernation bool
+	// HibernateWebSockets lets raw WebSockets hibernate too.
+	HibernateWebSockets bool
+
 	// Undurable lets replies and events leave before the commit they depend on is durable.
 	Undurable bool
 	// IgnoreUnknownQueues drops messages to queues that the definition does not have, instead of refusing them.
@@ -170,6 +177,8 @@ type Placement struct {
 	Generation uint64
 	CreatedAt  time.Time
 	Records    Records
+	// Parked are the sockets that the actor's last life left open.
+	Parked []Parked
 }
 
 // Records is what an actor needs of its storage. Commits are ordered, atomic and fenced; done comes once for each

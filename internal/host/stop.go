@@ -13,13 +13,22 @@ import (
 //
 // The whole end shares one budget, Options.GracePeriod: the hook, calls under way, background work and OnDisconnect
 // hooks are waited for; what is not done by then is cut off and reported in the log. Connections stay usable until that
-// work is done, so that what it sends still arrives.
+// work is done, so that what it sends still arrives; those that hibernate are parked then, and what their clients send
+// from the beginning of the end on is left for the next life.
 func (a *Actor) Stop(destroy bool) {
 	kind := lifecycle.KindSleep
 	if destroy {
 		kind = lifecycle.KindDestroy
 	}
 	a.happen(lifecycle.HostEvent{Event: lifecycle.StopRequested, Kind: kind})
+}
+
+// StopAway is Stop(false) because the process ends: there is nobody to keep sockets open, so connections are closed.
+func (a *Actor) StopAway() {
+	a.mu.Lock()
+	a.away = true
+	a.mu.Unlock()
+	a.Stop(false)
 }
 
 // happen tells the machine what happened and does what it answers. Only BeginGrace returns at once; the rest may wait
@@ -61,7 +70,9 @@ func (a *Actor) end() {
 	// failed, which ends it below.
 	_ = a.gate.wait(grace, 0)
 	for _, c := range a.conns.list() {
-		c.close(1000, "actor.stopped")
+		if !a.Parks(c) {
+			c.close(closeNormal, reasonStopped)
+		}
 	}
 	a.mu.Lock()
 	a.hungUp = true
@@ -88,8 +99,8 @@ func (a *Actor) final(orderly bool) {
 	if orderly {
 		// The turn is taken for good. A handler that ignores the end of its time keeps it; it then holds an actor that is gone,
 		// and its turn cannot commit any more.
-		if a.trySlot() && !a.becameDestroy() {
-			a.lastAlarm()
+		if held := a.trySlot(); !a.becameDestroy() {
+			a.lastCommit(held)
 		}
 		bound, stop := context.WithTimeout(context.Background(), a.spec.Options.GracePeriod)
 		if err := a.gate.wait(bound, 0); err != nil && !a.gate.void() {
@@ -103,9 +114,7 @@ func (a *Actor) final(orderly bool) {
 	a.gate.fail() // whatever still comes is void
 	a.watch.stop(a.visible("end", errVoid))
 	a.cut()
-	for _, c := range a.conns.list() {
-		c.close(1011, "actor.restarting")
-	}
+	a.hangUp(orderly)
 }
 
 func (a *Actor) closeStopping() { a.stopOnce.Do(func() { close(a.stopping) }) }

@@ -298,20 +298,21 @@ func spec() *Spec {
 	}
 }
 
-func begin(t *testing.T, s *Spec, d *disk) (*life, error) {
+func begin(t *testing.T, s *Spec, d *disk, parked ...Parked) (*life, error) {
 	t.Helper()
 	o := newOwner()
 	l := &life{t: t, disk: d, owner: o}
 	var err error
 	l.Actor, err = Start(t.Context(), s, &Env{Log: slog.New(slog.NewTextHandler(&l.logged, nil))}, o, Placement{
 		ID: id.New(1), Namespace: "default", Name: "tally", Key: []string{"k"}, KeyText: "k", Generation: 1, Records: d,
+		Parked: parked,
 	})
 	return l, err
 }
 
-func start(t *testing.T, s *Spec, d *disk) *life {
+func start(t *testing.T, s *Spec, d *disk, parked ...Parked) *life {
 	t.Helper()
-	l, err := begin(t, s, d)
+	l, err := begin(t, s, d, parked...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -245,6 +245,10 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if err := t.seal(); err != nil {
 		return err
 	}
+	states, err := t.newStates()
+	if err != nil {
+		return err
+	}
 	tc := &turnCommit{actor: a}
 	if changed {
 		sealed = bytes.Clone(sealed) // the storage keeps it; the scratch buffer is ours
@@ -253,15 +257,17 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	}
 	t.stage.fill(&tc.batch)
 	a.setAlarm(&tc.batch, time.Now(), false)
-	if tc.batch.Empty() {
+	if tc.batch.Empty() && len(states) == 0 {
 		return nil
 	}
 	if size, limit := tc.batch.Size(), a.spec.Options.MaxTurnBytes; size > limit {
 		return fault.New("actor", "turn_too_large", fmt.Sprintf("The turn would store %d bytes, the limit is %d: change less in one turn, or raise Options.MaxTurnBytes", size, limit))
 	}
+	written := a.conns.takeChanges(&tc.batch, states)
 	if err := a.commit(tc); err != nil {
 		return err
 	}
+	a.conns.storedBy(written, tc.number)
 	t.committed = true
 	if changed {
 		a.encoded = sealed[1:]

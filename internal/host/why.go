@@ -46,7 +46,8 @@ func (a *Actor) Why(ctx context.Context) *why.Report {
 	if len(r.Awake) == 0 && r.State == why.Running {
 		r.SleepsAt = a.lastActive.Add(a.spec.Options.SleepAfter)
 	}
-	r.Calls, r.Connections = a.calls, a.conns.standing()
+	r.Calls = a.calls
+	r.Connections, r.Hibernating = a.conns.counts()
 	for t := range a.tasks {
 		r.Background = append(r.Background, why.Task{Kind: t.kind, Where: t.where, Since: t.since})
 	}

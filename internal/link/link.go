@@ -4,7 +4,7 @@
 //	          Start(Placement) ─────────────►
 //	engine    Actor.HTTP, Actor.WebSocket ──►   host of actors (Runner)
 //	half      Actor.Stop(reason) ───────────►
-//	          ◄───────────── Events: SleepWanted, DestroyWanted, Stopped
+//	          ◄───────────── Events: SleepWanted, DestroyWanted, Stopped, WakeWanted
 //	          ◄───────────── Placement.Records: commits, fenced by the generation
 //
 // The verbs are few on purpose. Everything an actor is asked by a client is an HTTP request or a WebSocket; what the
@@ -74,6 +74,8 @@ type Runner interface {
 	// *fault.Error says what its hooks or its definition refused. Start does not report Stopped when it fails.
 	// Cancelling ctx abandons the start.
 	Start(ctx context.Context, p Placement) (Actor, error)
+	// Forget says that a sleeping actor was erased: sockets that it left open are closed. It returns quickly.
+	Forget(actor id.ID)
 }
 
 // Actor is a running actor as the engine sees it. All methods may be called concurrently.
@@ -95,8 +97,8 @@ type Actor interface {
 type StopReason int
 
 const (
-	StopSleep     StopReason = iota // idle, or asked to: keep everything, wake on demand
-	StopGoingAway                   // the process shuts down or drains: as sleep, within its own deadline
+	StopSleep     StopReason = iota // idle, or asked to: keep everything, hibernating sockets too, wake on demand
+	StopGoingAway                   // the process shuts down or drains: as sleep, but every socket is closed
 	StopDestroy                     // erase it: OnDestroy runs, the engine erases the records after Stopped
 )
 
@@ -121,4 +123,7 @@ type Events interface {
 	// Stopped: the actor is gone from the runner; reported exactly once for each successful Start. err is nil for an
 	// orderly stop, otherwise why it ended on its own (a failed or fenced commit).
 	Stopped(actor id.ID, generation uint64, err error)
+	// WakeWanted: a client said something on a socket that a sleeping actor left open. The engine starts the actor, as for
+	// a request; if that fails, the runner asks again.
+	WakeWanted(actor id.ID)
 }

@@ -177,6 +177,7 @@ func (p *Placement) start(ctx context.Context, cancel context.CancelFunc, e *ent
 	defer cancel()
 	tenure, err := p.store.Acquire(ctx, e.actor)
 	if errors.Is(err, store.ErrNotFound) {
+		p.runner.Forget(e.actor)
 		e.mu.Lock()
 		e.missing = true
 		p.step(e, lifecycle.Event{Kind: lifecycle.StartMissing})
@@ -283,6 +284,7 @@ func (p *Placement) erase(e *entry, t *term) {
 		tenure = nil
 	}
 	if err == nil || errors.Is(err, store.ErrNotFound) {
+		p.runner.Forget(e.actor)
 		p.report(e, lifecycle.Event{Kind: lifecycle.Erased})
 		return
 	}

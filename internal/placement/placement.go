@@ -404,6 +404,9 @@ func (p *Placement) Live() []link.Actor {
 // Held returns how many actors are awake, in transition or remembered for a failure.
 func (p *Placement) Held() int { return int(p.entries.Load()) }
 
+// WakeWanted implements link.Events.
+func (p *Placement) WakeWanted(actor id.ID) { p.Start(actor) }
+
 // SleepWanted implements link.Events.
 func (p *Placement) SleepWanted(actor id.ID, generation uint64) {
 	p.tell(actor, generation, lifecycle.Event{Kind: lifecycle.SleepWanted})

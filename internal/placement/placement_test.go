@@ -50,6 +50,8 @@ type actor struct {
 	calls    atomic.Int64
 }
 
+func (*runner) Forget(id.ID) {}
+
 func (r *runner) Names() []link.Name { return []link.Name{{Name: "counter"}} }
 
 func (r *runner) Start(ctx context.Context, p link.Placement) (link.Actor, error) {

@@ -7,7 +7,10 @@
 // in order; when a handler takes long, another goroutine takes the reading over (stall.go) and the first becomes the
 // worker that handles what waits in line. Concurrent actions run on goroutines of their own.
 //
-// What must never happen: a reply written before the host released it; two Inits on a socket, or an event before the
+// A socket may outlive its actor's life (berth.go): what its client sends from the beginning of a stop waits in the
+// socket, which the lot keeps and for which it has the actor woken; the next life takes it over (lot.go).
+//
+// What must never happen: a message handed to two lives; a reply written before the host released it; two Inits on a socket, or an event before the
 // first; a reader that stops reading for ever because a handler is slow (a bounded number of its messages wait, then
 // the socket's own back-pressure holds the client).
 package surface

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -22,11 +23,38 @@ import (
 // Set is what the surfaces of a process share. Safe for concurrent use.
 type Set struct {
 	version string
+	log     *slog.Logger
 	stalls  *stallWatch
+	lot     *lot
 }
 
 // NewSet makes one. version is what GET /metadata tells.
-func NewSet(version string) *Set { return &Set{version: version, stalls: newStallWatch()} }
+func NewSet(version string, log *slog.Logger) *Set {
+	return &Set{version: version, log: log, stalls: newStallWatch(), lot: newLot()}
+}
+
+// Attach says who wakes a sleeping actor, by its id, when one of its parked sockets needs it. It is called before the first
+// actor lives, and wake must not block.
+func (set *Set) Attach(wake func(actor string)) { set.lot.wake = wake }
+
+// Parked returns the sockets that wait for a life of the actor which is about to load. Its end is told with Began or
+// NotBegun.
+func (set *Set) Parked(actor string) []host.Parked { return set.lot.take(actor) }
+
+// Began lets the restored sockets begin with what waits.
+func (set *Set) Began(actor string) { set.lot.started(actor) }
+
+// NotBegun takes the sockets back.
+func (set *Set) NotBegun(actor string) { set.lot.failed(actor) }
+
+// Forget closes the parked sockets of an actor that does not exist any more.
+func (set *Set) Forget(actor string) { set.lot.forget(actor) }
+
+// Held is how many sockets are parked.
+func (set *Set) Held() int { return set.lot.held() }
+
+// Close closes all parked sockets, and those that would be parked from now on.
+func (set *Set) Close() { set.lot.close() }
 
 // Surface is the outside of one live actor. Safe for concurrent use.
 type Surface struct {

@@ -5,19 +5,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/rivetgo/rivet/internal/callchain"
 	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/ws"
-)
-
-// What of a raw socket's input waits for its handler at most (G7). Beyond it the socket is not read; a message that is
-// larger by itself waits alone.
-const (
-	maxInbox      = 64
-	maxInboxBytes = 1 << 20
 )
 
 // serveRawSocket opens a raw socket. The actor was entered; serveRawSocket leaves it.
@@ -35,31 +27,36 @@ func (s *Surface) serveRawSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 		s.actor.Leave()
 		return err
 	}
-	k := &rawSocket{surface: s, ws: c, arrived: make(chan struct{}, 1)}
-	go k.serve(request(r), params, callchain.Parse(first(r.Header, callchain.Header)))
+	k := &rawSocket{
+		berth:   berth{set: s.set, ws: c, actor: s.actor.ID(), hook: s.actor.HasDisconnectHook()},
+		arrived: make(chan struct{}, 1),
+	}
+	k.queue = k
+	go k.serve(s.actor, request(r), params, callchain.Parse(first(r.Header, callchain.Header)))
 	return nil
 }
 
 // rawSocket is the transport of a raw WebSocket: one goroutine reads it into an inbox, from which the handler takes.
+// It may outlive its actor's life (see berth); what waits is then in its inbox.
 type rawSocket struct {
-	surface *Surface
-	ws      *ws.Conn
+	berth
 	arrived chan struct{} // capacity 1: the handler may look again
 
-	mu      sync.Mutex // guards all below
+	// Guarded by the berth's mu.
 	inbox   []host.RawMessage
-	bytes   int           // of the inbox
-	room    chan struct{} // the reader waits here; nil when it does not
-	read    uint64        // messages read
-	closing bool          // nothing more is wanted of the client
+	bytes   int    // of the inbox
+	read    uint64 // messages read
+	closing bool   // nothing more is wanted of the client
 	ended   *host.CloseError
 }
 
-var _ host.RawSink = (*rawSocket)(nil)
+var _ interface {
+	host.RawSink
+	parked
+} = (*rawSocket)(nil)
 
 // serve opens the connection, starts its handler and reads until the socket ends. The actor was entered.
-func (k *rawSocket) serve(req *host.Request, params []byte, chain []string) {
-	a := k.surface.actor
+func (k *rawSocket) serve(a *host.Actor, req *host.Request, params []byte, chain []string) {
 	conn, err := a.Connect(context.Background(), req, params, chain, k)
 	if err != nil {
 		f := asFault(err)
@@ -68,10 +65,11 @@ func (k *rawSocket) serve(req *host.Request, params []byte, chain []string) {
 		drain(k.ws)
 		return
 	}
+	k.bind(a, conn)
 	a.RunSocket(conn, k, chain)
 	a.Leave()
 	k.end(k.fill())
-	a.Disconnect(conn)
+	k.leave(k)
 }
 
 // fill reads into the inbox until the socket ends.
@@ -89,39 +87,32 @@ func (k *rawSocket) fill() error {
 func (k *rawSocket) put(binary bool, data []byte) {
 	k.mu.Lock()
 	k.read++
-	if k.closing {
+	if k.closing || k.killed {
 		k.mu.Unlock()
 		return
 	}
 	k.inbox = append(k.inbox, host.RawMessage{Binary: binary, Data: data, Index: k.read})
 	k.bytes += len(data)
-	var room chan struct{}
-	if k.full() {
-		room = make(chan struct{})
-		k.room = room
+	asleep := k.life == nil
+	if asleep {
+		k.note()
 	}
 	k.mu.Unlock()
 	k.signal()
-	if room == nil {
-		return
+	if asleep {
+		k.set.lot.changed(k.actor, k)
 	}
-	select {
-	case <-room:
-	case <-k.ws.Done(): // ReadMessage says why
+	k.mu.Lock()
+	for !k.closing && overfull(len(k.inbox), k.bytes) {
+		k.awaitRoom()
+		select {
+		case <-k.ws.Done():
+			return
+		default:
+		}
+		k.mu.Lock()
 	}
-}
-
-// full reports whether the socket should not be read. The caller holds mu.
-func (k *rawSocket) full() bool {
-	return !k.closing && (len(k.inbox) >= maxInbox || k.bytes >= maxInboxBytes)
-}
-
-// makeRoom lets the reader go on if it may. The caller holds mu.
-func (k *rawSocket) makeRoom() {
-	if k.room != nil && !k.full() {
-		close(k.room)
-		k.room = nil
-	}
+	k.mu.Unlock()
 }
 
 // signal has the handler look again.
@@ -192,3 +183,32 @@ func (k *rawSocket) Close(code int, reason string) {
 	k.ws.Close(code, reason)
 	k.signal()
 }
+
+// Park implements host.Hibernator.
+func (k *rawSocket) Park() { k.park(k) }
+
+// resume implements parked: the handler runs again.
+func (k *rawSocket) resume() bool {
+	k.mu.Lock()
+	l := k.life
+	if l == nil {
+		k.mu.Unlock()
+		return false
+	}
+	k.starting = false
+	run, gone := !k.gone || len(k.inbox) > 0, k.gone
+	k.mu.Unlock()
+	if run {
+		l.actor.RunSocket(l.conn, k, nil)
+	}
+	if gone {
+		l.actor.Disconnect(l.conn)
+	}
+	return true
+}
+
+// waiting is the length of the inbox. The caller holds mu.
+func (k *rawSocket) waiting() int { return len(k.inbox) }
+
+// discard forgets the inbox. The caller holds mu.
+func (k *rawSocket) discard() { k.inbox, k.bytes = nil, 0 }

@@ -50,11 +50,15 @@ func (s *Surface) ServeWebSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 		go drain(c)
 		return nil
 	}
-	k := &socket{surface: s, actor: s.actor, ws: c, enc: enc}
+	k := &socket{
+		berth: berth{set: s.set, ws: c, actor: s.actor.ID(), hook: s.actor.HasDisconnectHook()},
+		enc:   enc, limit: s.actor.Options().MaxIncomingBytes,
+	}
+	k.queue = k
 	k.version.Store(uint32(clientproto.FirstVersion))
 	req := request(r)
 	chain := callchain.Parse(first(r.Header, callchain.Header))
-	go k.serve(req, params, chain)
+	go k.serve(s.actor, req, params, chain)
 	return nil
 }
 
@@ -90,43 +94,44 @@ func drain(c *ws.Conn) {
 	}
 }
 
-// socket is one connection WebSocket.
+// socket is one connection WebSocket. It may outlive its actor's life (see berth); what waits is then in its line.
 type socket struct {
-	surface *Surface
-	actor   *host.Actor
-	conn    *host.Conn
-	ws      *ws.Conn
+	berth
 	enc     clientproto.Encoding
+	limit   int           // of an incoming message
 	version atomic.Uint32 // what the client reads: its own version, once it has spoken
 
-	mu    sync.Mutex // guards ready and early
-	ready bool       // Init was sent
-	early []*host.Event
+	eventMu sync.Mutex // guards ready and early
+	ready   bool       // Init was sent
+	early   []*host.Event
 
-	jobsMu  sync.Mutex // guards all below
-	jobs    []job
-	working bool
-	room    chan struct{} // the reader waits here for room; nil when it does not
+	// Guarded by the berth's mu.
+	jobs    []job // the line
+	bytes   int   // of the line
+	held    bool  // the actor goes to sleep: the line waits for its next life
+	working *life // in whose name a goroutine handles the line; nil when none does
+	inside  *life // in whose name the reader is inside a handler
 }
 
 // job is a message that waits for the actor, in order.
 type job struct {
 	action    *clientproto.ActionRequest
 	subscribe *clientproto.SubscriptionRequest
+	size      int
 }
 
 // serve opens the connection and reads until the socket ends. Its goroutine ends with the socket. The actor was entered.
-func (k *socket) serve(req *host.Request, params []byte, chain []string) {
-	conn, err := k.actor.Connect(context.Background(), req, params, chain, k)
+func (k *socket) serve(a *host.Actor, req *host.Request, params []byte, chain []string) {
+	conn, err := a.Connect(context.Background(), req, params, chain, k)
 	if err != nil {
 		k.refuse(asFault(err))
-		k.actor.Leave()
+		a.Leave()
 		drain(k.ws)
 		return
 	}
-	k.conn = conn
-	k.open()
-	k.actor.Leave()
+	k.bind(a, conn)
+	k.open(a.ID(), conn.ID())
+	a.Leave()
 	k.read()
 }
 
@@ -137,10 +142,10 @@ func (k *socket) refuse(f *fault.Error) {
 }
 
 // open sends Init, then the events that came before it.
-func (k *socket) open() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.send(&clientproto.Init{ActorID: k.actor.ID(), ConnectionID: k.conn.ID()})
+func (k *socket) open(actor, conn string) {
+	k.eventMu.Lock()
+	defer k.eventMu.Unlock()
+	k.send(&clientproto.Init{ActorID: actor, ConnectionID: conn})
 	for _, e := range k.early {
 		k.event(e)
 	}
@@ -149,17 +154,16 @@ func (k *socket) open() {
 
 // Event sends an event; before Init it waits.
 func (k *socket) Event(e *host.Event) {
-	k.mu.Lock()
+	k.eventMu.Lock()
 	if !k.ready {
 		k.early = append(k.early, e)
-		k.mu.Unlock()
+		k.eventMu.Unlock()
 		return
 	}
-	k.mu.Unlock()
+	k.eventMu.Unlock()
 	k.event(e)
 }
 
-// event sends an event; its frame is made once for all sockets that read the same.
 func (k *socket) event(e *host.Event) {
 	version := uint16(k.version.Load())
 	slot := int(k.enc)<<1 | 1
@@ -176,7 +180,7 @@ func (k *socket) event(e *host.Event) {
 		e.Frames[slot] = frame
 	}
 	if !frame.IsZero() {
-		k.ended(k.ws.Send(frame))
+		k.sent(k.ws.Send(frame))
 	}
 }
 
@@ -184,10 +188,10 @@ func (k *socket) event(e *host.Event) {
 func (k *socket) Close(code int, reason string) { k.ws.Close(code, reason) }
 
 // send sends a message that only this client gets.
-func (k *socket) send(m clientproto.ToClient) { k.ended(k.ws.Send(k.frame(m, 0))) }
+func (k *socket) send(m clientproto.ToClient) { k.sent(k.ws.Send(k.frame(m, 0))) }
 
-// ended is where errors of sending go: a socket that cannot send has ended or is ending, and its reader finds out.
-func (k *socket) ended(error) {}
+// sent is where errors of sending go: a socket that cannot send has ended or is ending, and its reader finds out.
+func (k *socket) sent(error) {}
 
 // frame encodes a message. One that cannot be encoded closes the socket, as a client would wait for it for ever.
 func (k *socket) frame(m clientproto.ToClient, size int) ws.Frame {
@@ -197,7 +201,7 @@ func (k *socket) frame(m clientproto.ToClient, size int) ws.Frame {
 	}
 	buf, err := clientproto.AppendToClient(ws.Reserve(size+64), k.enc, uint16(k.version.Load()), m)
 	if err != nil {
-		k.actor.Log().Error("message to a client cannot be encoded", "error", err)
+		k.set.log.Error("message to a client cannot be encoded", "actor_id", k.actor, "error", err)
 		k.ws.Close(ws.CodeInternal, "actor.send_failed")
 		return ws.Frame{}
 	}
@@ -210,10 +214,10 @@ func (k *socket) read() {
 	for {
 		op, payload, err := k.ws.ReadMessage()
 		if err != nil {
-			k.actor.Disconnect(k.conn)
+			k.leave(k)
 			return
 		}
-		if f := k.actor.CheckIncoming(len(payload)); f != nil {
+		if len(payload) > k.limit {
 			k.ws.Close(ws.CodeInternal, "message.incoming_too_long")
 			continue
 		}
@@ -224,14 +228,21 @@ func (k *socket) read() {
 		// What is decoded shares the message's memory, which the next read overwrites.
 		m, version, err := clientproto.DecodeToServer(k.enc, append([]byte(nil), payload...), true)
 		if err != nil {
-			k.actor.Log().Info("message of a client is not readable: the connection is closed", "error", err)
+			k.set.log.Info("message of a client is not readable: the connection is closed", "actor_id", k.actor, "error", err)
 			k.ws.Close(ws.CodeInternal, "actor.invalid_request")
 			continue
 		}
 		if version != 0 {
 			k.version.Store(uint32(version))
 		}
-		if !k.handle(m) {
+		j := job{size: len(payload)}
+		switch m := m.(type) {
+		case *clientproto.ActionRequest:
+			j.action = m
+		case *clientproto.SubscriptionRequest:
+			j.subscribe = m
+		}
+		if !k.handle(j) {
 			return
 		}
 	}
@@ -239,121 +250,183 @@ func (k *socket) read() {
 
 // handle handles one message, on the reader's goroutine if nothing is in line before it. It reports false when the
 // reading was taken over meanwhile.
-func (k *socket) handle(m clientproto.ToServer) bool {
-	var j job
-	switch m := m.(type) {
-	case *clientproto.ActionRequest:
-		if k.actor.Concurrent(m.Name) {
-			go k.run(m, false) // ends with the action
-			return true
-		}
-		j.action = m
-	case *clientproto.SubscriptionRequest:
-		j.subscribe = m
-	}
-	if !k.idle() {
+func (k *socket) handle(j job) bool {
+	k.mu.Lock()
+	l := k.life
+	now := l != nil && !k.starting && !k.held
+	aside := now && j.action != nil && l.actor.Concurrent(j.action.Name)
+	if !now || !aside && (k.working != nil || len(k.jobs) > 0) {
+		k.mu.Unlock()
 		k.enqueue(j)
 		return true
 	}
-	stalls := k.surface.set.stalls
+	if !aside {
+		k.inside = l
+	}
+	k.mu.Unlock()
+	err := l.actor.EnterOn(l.conn)
+	switch {
+	case errors.Is(err, host.ErrStopping):
+		k.hold(l)
+		k.enqueue(j)
+		return true
+	case aside:
+		go k.do(l, j, err, false) // ends with the action
+		return true
+	}
+	stalls := k.set.stalls
 	stalls.enter(k)
-	k.do(j, true)
+	k.do(l, j, err, true)
 	if stalls.leave(k) {
 		return true
 	}
 	k.ws.Flush() // the new reader may wait for input already, and the reply was left to it
-	k.work()     // this goroutine is the worker now
+	k.work(l)    // this goroutine is the worker now
 	return false
 }
 
-// idle reports whether nothing is in line.
-func (k *socket) idle() bool {
-	k.jobsMu.Lock()
-	defer k.jobsMu.Unlock()
-	return !k.working
+// hold stops the line: the actor of this life takes no more.
+func (k *socket) hold(l *life) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.life == l {
+		k.held = true
+	}
 }
 
 // takeOver makes the goroutine that is inside a handler the socket's worker, and begins to read on another one.
 func (k *socket) takeOver() {
-	k.jobsMu.Lock()
-	k.working = true
-	k.jobsMu.Unlock()
+	k.mu.Lock()
+	if k.life == k.inside {
+		k.working = k.inside
+	}
+	k.mu.Unlock()
 	go k.read() // ends with the socket, or when it is taken over in turn
 }
 
 // enqueue puts a message in line; when the line is full it waits, and the client with it.
 func (k *socket) enqueue(j job) {
 	for {
-		k.jobsMu.Lock()
-		if len(k.jobs) < maxJobs {
-			k.jobs = append(k.jobs, j)
-			start := !k.working
-			k.working = true
-			k.jobsMu.Unlock()
-			if start {
-				go k.work() // ends when the line is empty
-			}
+		k.mu.Lock()
+		if k.killed {
+			k.mu.Unlock()
 			return
 		}
-		room := make(chan struct{})
-		k.room = room
-		k.jobsMu.Unlock()
-		<-room // the worker always comes back: every turn ends or the actor does
+		sleeping := k.life == nil || k.starting || k.held
+		if len(k.jobs) >= maxJobs || sleeping && overfull(len(k.jobs), k.bytes) {
+			k.awaitRoom()
+			if k.isOver() {
+				return
+			}
+			continue
+		}
+		k.jobs = append(k.jobs, j)
+		k.bytes += j.size
+		l := k.life
+		if l == nil {
+			k.note()
+		}
+		begin := !sleeping && k.working == nil
+		if begin {
+			k.working = l
+		}
+		k.mu.Unlock()
+		if begin {
+			go k.work(l) // ends when the line is empty
+		}
+		if l == nil {
+			k.set.lot.changed(k.actor, k)
+		}
+		return
 	}
 }
 
-// work handles the line.
-func (k *socket) work() {
+// isOver reports whether the transport is closed.
+func (k *socket) isOver() bool {
+	select {
+	case <-k.ws.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// work handles the line, in the name of a life. A message leaves the line when the actor has let it in.
+func (k *socket) work(l *life) {
 	for {
-		k.jobsMu.Lock()
-		if len(k.jobs) == 0 {
-			k.jobs, k.working = nil, false
-			k.jobsMu.Unlock()
+		k.mu.Lock()
+		if k.working != l {
+			k.mu.Unlock()
+			return // another life has begun
+		}
+		if k.life != l || k.held || len(k.jobs) == 0 {
+			k.working = nil
+			over := k.gone && k.life == l && !k.held
+			if len(k.jobs) == 0 {
+				k.jobs = nil
+			}
+			k.mu.Unlock()
+			if over {
+				l.actor.Disconnect(l.conn)
+			}
 			return
+		}
+		k.mu.Unlock()
+		err := l.actor.EnterOn(l.conn)
+		k.mu.Lock()
+		if k.working != l || len(k.jobs) == 0 || errors.Is(err, host.ErrStopping) {
+			if k.life == l && errors.Is(err, host.ErrStopping) {
+				k.held = true
+			}
+			k.mu.Unlock()
+			if err == nil {
+				l.actor.Leave()
+			}
+			continue
 		}
 		j := k.jobs[0]
 		k.jobs[0] = job{}
 		k.jobs = k.jobs[1:]
-		if k.room != nil {
-			close(k.room)
-			k.room = nil
+		k.bytes -= j.size
+		k.makeRoom()
+		k.mu.Unlock()
+		if j.action != nil && l.actor.Concurrent(j.action.Name) {
+			go k.do(l, j, err, false) // ends with the action
+		} else {
+			k.do(l, j, err, false)
 		}
-		k.jobsMu.Unlock()
-		k.do(j, false)
 	}
 }
 
-// do handles one message in its turn.
-func (k *socket) do(j job, reading bool) {
+// do handles one message that the actor has let in, or refused with an error. reading says that this is the reader's
+// goroutine, which writes what is queued before it waits for the next message.
+func (k *socket) do(l *life, j job, refused error, reading bool) {
+	if refused == nil {
+		defer l.actor.Leave()
+	}
 	if j.action != nil {
-		k.run(j.action, reading)
-	} else {
-		k.subscribe(j.subscribe)
+		k.run(l, j.action, refused, reading)
+	} else if refused == nil { // else the actor is ending, and the socket with it
+		k.subscribe(l, j.subscribe)
 	}
 }
 
-// run runs one action. reading says that this is the reader's goroutine, which writes what is queued before it waits for
-// the next message.
-func (k *socket) run(m *clientproto.ActionRequest, reading bool) {
-	reply := &socketReply{socket: k, id: m.ID}
-	if err := k.actor.EnterOpen(); err != nil {
-		reply.Prepare(nil, asFault(err))
+// run runs one action.
+func (k *socket) run(l *life, m *clientproto.ActionRequest, refused error, reading bool) {
+	reply := &socketReply{socket: k, actor: l.actor, id: m.ID}
+	if refused != nil {
+		reply.Prepare(nil, asFault(refused))
 		reply.Release(nil)
 		return
 	}
 	reply.inline.Store(reading)
-	k.actor.Action(&host.ActionCall{Name: m.Name, Args: m.Args, Conn: k.conn, Request: k.conn.Request(), Reply: reply})
+	l.actor.Action(&host.ActionCall{Name: m.Name, Args: m.Args, Conn: l.conn, Request: l.conn.Request(), Reply: reply})
 	reply.inline.Store(false)
-	k.actor.Leave()
 }
 
 // subscribe changes a subscription; a refusal closes the socket.
-func (k *socket) subscribe(m *clientproto.SubscriptionRequest) {
-	if err := k.actor.EnterOpen(); err != nil {
-		return // the actor is ending, and the socket with it
-	}
-	defer k.actor.Leave()
-	if err := k.actor.Subscribe(context.Background(), k.conn, m.EventName, m.Subscribe); err != nil {
+func (k *socket) subscribe(l *life, m *clientproto.SubscriptionRequest) {
+	if err := l.actor.Subscribe(context.Background(), l.conn, m.EventName, m.Subscribe); err != nil {
 		f := asFault(err)
 		if !errors.Is(err, context.Canceled) {
 			k.ws.Close(ws.CodeInternal, f.Group+"."+f.Code)
@@ -361,9 +434,40 @@ func (k *socket) subscribe(m *clientproto.SubscriptionRequest) {
 	}
 }
 
+// Park implements host.Hibernator.
+func (k *socket) Park() {
+	k.mu.Lock()
+	k.held, k.working = true, nil
+	k.mu.Unlock()
+	k.park(k)
+}
+
+// resume implements parked.
+func (k *socket) resume() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.life == nil {
+		return false
+	}
+	k.starting, k.held, k.working = false, false, nil
+	k.makeRoom()
+	if len(k.jobs) > 0 || k.gone {
+		k.working = k.life
+		go k.work(k.life) // ends when the line is empty
+	}
+	return true
+}
+
+// waiting is the length of the line. The caller holds mu.
+func (k *socket) waiting() int { return len(k.jobs) }
+
+// discard forgets the line. The caller holds mu.
+func (k *socket) discard() { k.jobs, k.bytes = nil, 0 }
+
 // socketReply is the answer to one action of a socket.
 type socketReply struct {
 	socket *socket
+	actor  *host.Actor
 	id     uint64
 	frame  ws.Frame
 	// inline: the action runs on the reader's goroutine, which flushes the socket after it.
@@ -390,10 +494,10 @@ func (r *socketReply) Release(failure *fault.Error) {
 		return
 	}
 	if !r.inline.Load() {
-		k.ended(k.ws.Send(frame))
+		k.sent(k.ws.Send(frame))
 		return
 	}
-	k.ended(k.ws.Queue(frame))
+	k.sent(k.ws.Queue(frame))
 	if !r.inline.Load() { // the reader may wait for input already
 		k.ws.Flush()
 	}
@@ -405,7 +509,7 @@ func (r *socketReply) Expired(failure *fault.Error) { r.socket.send(r.failed(fai
 func (r *socketReply) failed(f *fault.Error) *clientproto.ErrorMsg {
 	m := &clientproto.ErrorMsg{Group: f.Group, Code: f.Code, Message: f.Message, Metadata: f.Metadata, ActionID: r.id, HasActionID: true, Actor: f.Actor}
 	if m.Actor == nil {
-		m.Actor = r.socket.actor.Specifier()
+		m.Actor = r.actor.Specifier()
 	}
 	return m
 }

@@ -130,6 +130,8 @@ func (k *kitchen) increment(_ *actor.Ctx, by int64) (int64, error) {
 
 func kitchenDefinition() actor.Definition {
 	d := actor.Define(kitchens, newKitchen)
+	d.Options.HibernateWebSockets = true
+	d.OnRequest, d.OnWebSocket = serveKitchen, serveKitchenSocket
 	d.OnWake = func(k *kitchen, _ *actor.Ctx) error { k.Wakes++; return nil }
 	actor.BeforeConnect(d, kitchenJoins, (*kitchen).check)
 	actor.OnConnect(d, kitchenJoins, guests, (*kitchen).join)

@@ -11,7 +11,9 @@ import (
 	"github.com/rivetgo/rivet/engine"
 )
 
-func main() { engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition(), workerDefinition()) }
+func main() {
+	engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition(), workerDefinition())
+}
 
 // Brands of the actors.
 type (

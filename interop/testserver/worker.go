@@ -77,10 +77,14 @@ func workerDefinition() actor.Definition {
 		return w.Sum, nil
 	})
 	actor.CanPublish(d, wGuarded, func(*worker, *actor.Ctx) (bool, error) { return false, nil })
-	actor.View(d, wSeen, func(w *worker, _ *actor.Ctx, _ rivet.None) ([]float64, error) { return append([]float64{}, w.Seen...), nil })
+	actor.View(d, wSeen, func(w *worker, _ *actor.Ctx, _ rivet.None) ([]float64, error) {
+		return append([]float64{}, w.Seen...), nil
+	})
 	actor.View(d, wSum, func(w *worker, _ *actor.Ctx, _ rivet.None) (float64, error) { return w.Sum, nil })
 	actor.View(d, wLives, func(w *worker, _ *actor.Ctx, _ rivet.None) (float64, error) { return w.Lives, nil })
-	actor.View(d, wFired, func(w *worker, _ *actor.Ctx, _ rivet.None) ([]firedAt, error) { return append([]firedAt{}, w.Fired...), nil })
+	actor.View(d, wFired, func(w *worker, _ *actor.Ctx, _ rivet.None) ([]firedAt, error) {
+		return append([]firedAt{}, w.Fired...), nil
+	})
 	actor.Handle(d, wTake, func(_ *worker, c *actor.Ctx, _ rivet.None) (rivet.Raw, error) {
 		m, err := actor.TryNext(c, wIdle)
 		if err != nil || m == nil {

@@ -48,6 +48,9 @@ func definition() *host.Spec {
 				s.(*tally).N++
 				return value.AppendInt(nil, int64(s.(*tally).N)), nil
 			}},
+			"tell": {Run: func(c *host.Call, _ host.State, _ []byte) ([]byte, error) {
+				return []byte{value.Null}, c.Broadcast("told", []byte{0x80})
+			}},
 			"get": {Kind: host.ViewAction, Run: func(_ *host.Call, s host.State, _ []byte) ([]byte, error) {
 				return value.AppendInt(nil, int64(s.(*tally).N)), nil
 			}},
@@ -60,6 +63,8 @@ type world struct {
 	t         *testing.T
 	store     *faulty.Store
 	placement *placement.Placement
+	runner    *inprocess.Runner
+	spec      *host.Spec
 	actor     id.ID
 }
 
@@ -67,7 +72,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s := faulty.New(memory.New(memory.Options{}), seed)
-	r := inprocess.New([]*host.Spec{definition()}, &host.Env{Log: log}, "test")
+	spec := definition()
+	r := inprocess.New([]*host.Spec{spec}, &host.Env{Log: log}, "test")
 	p := placement.New(s, r, placement.Config{Logger: log})
 	r.Attach(p)
 	ns := store.Namespace{ID: id.New(1), Name: "default", CreatedAt: time.Now()}
@@ -79,12 +85,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 	if err := errors.Join(err, <-durable); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, s, p, row.ID}
+	return &world{t, s, p, r, spec, row.ID}
 }
 
 func (w *world) close() {
 	w.t.Helper()
 	w.store.Clear()
+	w.runner.Close()
 	if err := w.placement.Drain(w.t.Context(), nil); err != nil {
 		w.t.Error(err)
 	}

@@ -32,7 +32,7 @@ var _ link.Runner = (*Runner)(nil)
 
 // New makes a runner for the given definitions. version is what actors tell as their runtime's version.
 func New(specs []*host.Spec, env *host.Env, version string) *Runner {
-	r := &Runner{specs: make(map[string]*host.Spec, len(specs)), env: env, surfaces: surface.NewSet(version)}
+	r := &Runner{specs: make(map[string]*host.Spec, len(specs)), env: env, surfaces: surface.NewSet(version, env.Log)}
 	for _, s := range specs {
 		r.specs[s.Name] = s
 	}
@@ -40,7 +40,23 @@ func New(specs []*host.Spec, env *host.Env, version string) *Runner {
 }
 
 // Attach says who hears what the actors want.
-func (r *Runner) Attach(events link.Events) { r.events = events }
+func (r *Runner) Attach(events link.Events) {
+	r.events = events
+	r.surfaces.Attach(func(actor string) {
+		if parsed, err := id.Parse(actor); err == nil { // it always is one
+			events.WakeWanted(parsed)
+		}
+	})
+}
+
+// Forget closes the sockets that an actor left open, because it was erased.
+func (r *Runner) Forget(actor id.ID) { r.surfaces.Forget(actor.String()) }
+
+// Parked is how many sockets wait for sleeping actors.
+func (r *Runner) Parked() int { return r.surfaces.Held() }
+
+// Close closes the sockets that wait for sleeping actors, and lets none wait from now on. Idempotent.
+func (r *Runner) Close() { r.surfaces.Close() }
 
 // Names lists the actor types, sorted.
 func (r *Runner) Names() []link.Name {
@@ -71,11 +87,13 @@ func (r *Runner) Start(ctx context.Context, p link.Placement) (link.Actor, error
 	}
 	a, err := host.Start(ctx, spec, r.env, &owner{r.events, p.ID, p.Generation}, host.Placement{
 		ID: p.ID, Namespace: p.Namespace, Name: p.Name, Key: actorkey.Parse(p.Key), KeyText: p.Key,
-		Generation: p.Generation, CreatedAt: p.CreatedAt, Records: p.Records,
+		Generation: p.Generation, CreatedAt: p.CreatedAt, Records: p.Records, Parked: r.surfaces.Parked(p.ID.String()),
 	})
 	if err != nil {
+		r.surfaces.NotBegun(p.ID.String())
 		return nil, err
 	}
+	r.surfaces.Began(a.ID())
 	return &running{actor: a, surface: r.surfaces.New(a)}, nil
 }
 
@@ -106,7 +124,14 @@ func (a *running) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) e
 
 func (a *running) Why(ctx context.Context) *why.Report { return a.actor.Why(ctx) }
 
-func (a *running) Stop(reason link.StopReason) { a.actor.Stop(reason == link.StopDestroy) }
+func (a *running) Stop(reason link.StopReason) {
+	switch reason {
+	case link.StopGoingAway:
+		a.actor.StopAway()
+	default:
+		a.actor.Stop(reason == link.StopDestroy)
+	}
+}
 
 // Kill ends an actor that a Runner of this package started as the end of its process would; see host.Actor.Kill.
 func Kill(a link.Actor) { a.(*running).actor.Kill() }

@@ -38,7 +38,7 @@ type Report struct {
 
 	Calls       int    `json:"calls,omitempty"`
 	Connections int    `json:"connections,omitempty"`
-	Hibernating int    `json:"hibernating,omitempty"` // connections whose sockets are kept open while it sleeps
+	Hibernating int    `json:"hibernating,omitempty"` // those among them that stay open while it sleeps
 	Background  []Task `json:"background,omitempty"`
 
 	Queue  *Queue `json:"queue,omitempty"` // absent also while the turn is held for long
