@@ -363,7 +363,8 @@ func Enqueue[I, B, R any](c *Ctx, q rivet.Queue[I, B, R], body B, options ...riv
 
 // Post sends a message to a queue of another actor as part of the turn: when the turn succeeds the message arrives
 // exactly once, however often either side crashes; when it fails, never. It does not wait. Outside a turn it is a turn of
-// its own. Messages from one actor to another keep their order.
+// its own. Messages from one actor to another keep their order, as long as all of them name it by its key, or all by its
+// id. An actor that is destroyed delivers what it sent within Options.GracePeriod; what is left then is lost with it.
 //
 // A message that the receiver refuses for good (an unknown queue, a body that does not fit, no such actor) is logged and
 // moved to this actor's dead letters. A message that cannot be delivered for the moment is tried again until it can.

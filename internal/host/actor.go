@@ -65,10 +65,12 @@ type Actor struct {
 	disconnecting int
 	pumping       bool // see pump
 	firing        int  // scheduled actions under way
-	queueWaits    int  // receivers that wait for a message
+	queueWaits    int  // receivers of the run loop that wait for a message
+	leased        int  // messages that receivers hold
 	run           RunStatus
 	runActive     bool
 	tasks         map[*task]struct{}
+	runAgain      time.Time     // when a run loop that failed is started again
 	lastError     *why.Failure  // for people who ask what is wrong
 	quiet         chan struct{} // closed when nothing is under way; nil unless a stop waits for it
 	lastActive    time.Time
@@ -108,17 +110,22 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	a.machine.Step(lifecycle.HostEvent{Event: lifecycle.Loaded}) // nobody can have asked for a stop yet
 	a.lastActive = time.Now()
 	a.idle = time.AfterFunc(spec.Options.SleepAfter, a.checkIdle)
-	waiting := a.mailbox.index.Len() > 0 || a.schedules.Len() > 0
-	if waiting || a.doomed || spec.Run != nil || a.outbox.pending > 0 {
-		go a.begin(a.doomed, waiting) // ends soon
+	doomed, waiting := false, true
+	if a.tryAcquire() { // else something that the hooks started is busy
+		doomed, waiting = a.doomed, a.mailbox.index.Len() > 0 || a.schedules.Len() > 0
+		a.release()
+	}
+	if waiting || doomed || spec.Run != nil || a.outbox.waiting() {
+		go a.begin(doomed, waiting) // ends soon
 	}
 	return a, nil
 }
 
-// begin sets going what an actor does without being asked. waiting says that messages or schedules were loaded.
+// begin sets going what an actor does without being asked. waiting says that there may be messages or schedules.
 func (a *Actor) begin(doomed, waiting bool) {
 	if doomed { // a crash came between the wish and its fulfilment
 		a.refuse(errDestroying)
+		a.startOutbox()
 		a.owner.DestroyWanted()
 		return
 	}
@@ -290,14 +297,17 @@ func (a *Actor) settleActivity() {
 	}
 }
 
-// underWay is how much an end must wait for. A run loop is waited for when the actor sleeps, not when it is destroyed. The
-// caller holds mu.
+// underWay is how much an end must wait for. A run loop is waited for when the actor sleeps, messages to other actors when
+// it is destroyed. The caller holds mu.
 func (a *Actor) underWay() int {
 	n := a.calls + a.keepAwake + a.waitUntil + a.disconnecting + a.firing
 	if a.pumping {
 		n++
 	}
-	if a.runActive && a.machine.Kind() == lifecycle.KindSleep {
+	switch {
+	case a.machine.Kind() == lifecycle.KindDestroy:
+		n += a.outbox.add(0)
+	case a.runActive:
 		n++
 	}
 	if a.hungUp {

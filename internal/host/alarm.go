@@ -18,7 +18,7 @@ type alarm struct {
 }
 
 // wantedAlarm is the earliest instant at which the actor wants to be awake, 0 for never. asleep says that it is about to
-// sleep in good order: then messages that are ready and that nobody handled do not wake it again.
+// sleep in good order: then messages that are ready and that nobody wanted do not wake it again.
 //
 // What is due is wanted at the beginning of time, not now: were the clock set back, now would be too late.
 func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
@@ -43,8 +43,16 @@ func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
 	if at := a.schedules.WakeAt(); at != 0 {
 		consider(at)
 	}
-	if asleep && a.isFiring() {
-		consider(now) // what is cut off is run again
+	left := false
+	if asleep {
+		firing, cut, again := a.unfinished()
+		if firing {
+			consider(now) // what is cut off is run again
+		}
+		if !again.IsZero() {
+			consider(unixMilli(again))
+		}
+		left = a.mailbox.left || cut
 	}
 	if at, ok := a.mailbox.index.NextReady(); ok {
 		switch {
@@ -52,7 +60,7 @@ func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
 			consider(at)
 		case !asleep && (a.spec.Run != nil || len(a.handled) > 0):
 			consider(now)
-		case asleep && a.mailbox.index.Next(a.handled, nil) != nil && len(a.handled) > 0:
+		case left && a.mailbox.index.Next(nil, nil) != nil, len(a.handled) > 0 && a.mailbox.index.Next(a.handled, nil) != nil:
 			consider(now)
 		case asleep:
 			if at, ok := a.mailbox.index.NextTime(); ok {
@@ -63,10 +71,15 @@ func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
 	return want
 }
 
-func (a *Actor) isFiring() bool {
+// unfinished is what an actor that is about to sleep does not wait for any longer: whether scheduled actions are cut off,
+// and the run loop; and when a run loop that failed is to be started again, the zero time when it is not.
+func (a *Actor) unfinished() (firing, run bool, again time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.firing > 0
+	if a.run.State == "failed" {
+		again = a.runAgain
+	}
+	return a.firing > 0, a.runActive, again
 }
 
 // setAlarm adds the alarm to a batch when it must be written.
@@ -104,6 +117,7 @@ func (a *Actor) rearm() {
 	at, ok := a.mailbox.index.NextTime()
 	a.mu.Lock()
 	full := a.firing >= maxFiring // whatever ends next looks again
+	a.leased = a.mailbox.index.Held()
 	a.mu.Unlock()
 	if next := a.schedules.WakeAt(); next != 0 && !full && (!ok || next < at) {
 		at, ok = next, true

@@ -24,6 +24,7 @@ type Call struct {
 	deadline time.Time
 	turn     *turn // the turn this call runs in; nil for concurrent code
 	firing   *schedule.Firing
+	loop     bool // it is the run loop's
 
 	mu     sync.Mutex // guards ctx, cancel, ended
 	ctx    context.Context

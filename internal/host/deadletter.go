@@ -48,8 +48,12 @@ func (c *Call) Replay(ctx context.Context, id uint64) error {
 		a.count(s, func(c *queue.Counters) { c.Dead-- })
 		now := time.Now()
 		if len(dead.Target) > 0 {
+			to, err := queue.DecodeTarget(dead.Target)
+			if err != nil {
+				return err
+			}
 			out := queue.Outgoing{Target: dead.Target, Queue: dead.Name, Body: dead.Body, SentAt: unixMilli(now)}
-			return a.post(t, out, out.Append([]byte{record.Version}))
+			return a.post(t, to, out, out.Append([]byte{record.Version}))
 		}
 		msg := dead.Message
 		msg.SentAt, msg.ReadyAt, msg.Waited = unixMilli(now), 0, false

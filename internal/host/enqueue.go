@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -117,10 +116,23 @@ func (a *Actor) Send(ctx context.Context, call *MessageCall) (Status, []byte, er
 		return 0, nil, err
 	}
 	if call.Wait && id != 0 {
+		// From here on it is known to be in the queue, whatever becomes of this life (G2).
+		if err := a.durable(ctx); err != nil {
+			a.mailbox.leave(id, w)
+			return 0, nil, a.visible("queue "+call.Queue, err)
+		}
 		return a.await(ctx, id, w, began.Add(limit), call.Timeout != 0)
 	}
 	<-w.done // always comes: every commit ends, and so does every gate
 	return Sent, w.reply, asError(w.err)
+}
+
+// durable waits for every commit so far, unless the definition does without.
+func (a *Actor) durable(ctx context.Context) error {
+	if a.spec.Options.Undurable {
+		return nil
+	}
+	return a.gate.wait(ctx, 0)
 }
 
 func asError(f *fault.Error) error {
@@ -137,7 +149,7 @@ func (a *Actor) accept(ctx context.Context, t *turn, call *MessageCall, w *sende
 	now := time.Now()
 	heard := func(reply []byte, f *fault.Error) { // once what this turn saw is durable
 		w.Prepare(reply, f)
-		t.emit(output{reply: w, uncertain: true})
+		t.emit(output{reply: w, uncertain: true, durable: call.Peer != ""})
 	}
 	if call.Peer != "" {
 		fresh, err := a.fromPeer(ctx, s, call.Peer, call.Number)
@@ -154,11 +166,14 @@ func (a *Actor) accept(ctx context.Context, t *turn, call *MessageCall, w *sende
 		if err != nil {
 			return 0, err
 		}
+		var rc queue.Receipt
 		if ok {
-			rc, err := queue.DecodeReceipt(payload)
-			switch {
-			case err != nil:
+			if rc, err = queue.DecodeReceipt(payload); err != nil {
 				return 0, err
+			}
+		}
+		if ok && !a.outdated(&rc, now) {
+			switch {
 			case rc.Name != call.Queue:
 				return 0, fault.New("queue", "idempotency_conflict", "The idempotency key was used for a message to queue `"+rc.Name+"`: use another key.")
 			case rc.Outcome == queue.Pending && call.Wait:
@@ -219,7 +234,7 @@ func (a *Actor) fromPeer(ctx context.Context, s *stage, peer string, number uint
 	return true, nil
 }
 
-// listen makes w hear of a message's completion.
+// listen makes w hear of a message's completion, within a turn.
 func (a *Actor) listen(s *stage, id uint64, w *sender) {
 	m := &a.mailbox
 	m.mu.Lock()
@@ -229,6 +244,9 @@ func (a *Actor) listen(s *stage, id uint64, w *sender) {
 	}
 	m.senders[id] = append(m.senders[id], w)
 	s.onUndo(func() { m.leave(id, w) })
+	if it := m.index.Get(id); it != nil {
+		letterOf(it).Waited = true // should it go away with this life, it asks again in the next
+	}
 }
 
 // leave makes w hear of nothing any more. It reports false when the outcome is on its way.
@@ -273,12 +291,6 @@ func (a *Actor) await(ctx context.Context, id uint64, w *sender, deadline time.T
 		<-w.done // the outcome is on its way: it waits for its commit only
 		return Sent, w.reply, asError(w.err)
 	}
-	if moved := (*MovedError)(nil); !errors.As(err, &moved) {
-		// A message that is not durable yet must not be reported as waiting (G2).
-		if gerr := a.gate.wait(a.alive, 0); gerr != nil {
-			return 0, nil, a.visible("queue", gerr)
-		}
-	}
 	return status, nil, err
 }
 
@@ -291,7 +303,7 @@ func (a *Actor) AwaitMessage(ctx context.Context, id uint64, timeout time.Durati
 	began := time.Now()
 	w := newSender()
 	known := false
-	c := &Call{actor: a, deadline: began.Add(limit)}
+	c := &Call{actor: a, deadline: began.Add(a.spec.Options.ActionTimeout)}
 	defer c.end()
 	err := a.doTurn(c, &turn{late: errTimedOut, internal: true}, func(c *Call, _ State) error {
 		return c.turn.change(func(t *turn) error {
@@ -334,7 +346,7 @@ func (a *Actor) AwaitMessage(ctx context.Context, id uint64, timeout time.Durati
 // waitedKey stands in for the idempotency key of a message that has none and whose sender waits.
 func waitedKey(id uint64) string { return "#" + string(queue.Number(id)) }
 
-// sweepReceipts removes a few receipts whose time is over: each keyed send pays for more than it adds.
+// sweepReceipts removes a few receipts whose time is over: whoever adds one pays for more.
 func (a *Actor) sweepReceipts(ctx context.Context, s *stage, now time.Time) {
 	m := &a.mailbox
 	from := m.sweep
@@ -356,10 +368,15 @@ func (a *Actor) sweepReceipts(ctx context.Context, s *stage, now time.Time) {
 			continue
 		}
 		rc, err := queue.DecodeReceipt(payload)
-		if err == nil && rc.Outcome != queue.Pending && rc.At < unixMilli(now.Add(-a.spec.Options.KeepReceipts)) {
+		if _, staged := s.get(r.Key); err == nil && !staged && a.outdated(&rc, now) {
 			s.delete(r.Key)
 		}
 	}
+}
+
+// outdated reports whether an outcome has been kept for long enough.
+func (a *Actor) outdated(rc *queue.Receipt, now time.Time) bool {
+	return rc.Outcome != queue.Pending && rc.At < unixMilli(now.Add(-a.spec.Options.KeepReceipts))
 }
 
 func faultOf(f queue.Failure) *fault.Error {

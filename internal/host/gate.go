@@ -28,6 +28,8 @@ type output struct {
 	event *Event
 	to    []*Conn
 	act   func() // a disconnect, the wish to sleep or to be destroyed
+	// durable: it waits for the commit although the gate is open. What is numbered must not leave and then be forgotten.
+	durable bool
 }
 
 // leave lets the output go.
@@ -103,13 +105,12 @@ func (g *gate) push(outs ...output) {
 		}
 		return
 	}
-	if g.open || len(g.queue) == 0 && g.durable == g.issued {
-		for i := range outs {
-			outs[i].leave()
-		}
-		return
-	}
+	free := len(g.queue) == 0 && g.durable == g.issued
 	for _, o := range outs {
+		if free || g.open && !o.durable {
+			o.leave()
+			continue
+		}
 		o.after = g.issued
 		g.queue = append(g.queue, o)
 	}

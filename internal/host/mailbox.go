@@ -32,19 +32,21 @@ type mailbox struct {
 	// Guarded by the turn.
 	index    queue.Index
 	counters queue.Counters
-	held     int // bytes of bodies in memory
-	waiters  []*waiter
+	held     int    // bytes of bodies in memory
 	sweep    []byte // key of the receipt after which the next search for old ones begins
 	counted  bool   // this life has counted its first handled message
+	left     bool   // a receiver left a message because the actor stops
 
-	mu      sync.Mutex // guards senders; never held while anything waits
+	mu      sync.Mutex // guards all below; never held while anything waits
 	senders map[uint64][]*sender
+	waiters []*waiter
 }
 
 // letter is what the index keeps of a message.
 type letter struct {
 	queue.Message
-	kept bool // the body is in memory
+	kept   bool      // the body is in memory
+	holder *Delivery // who has it, while it is leased
 }
 
 func letterOf(it *queue.Item) *letter { return it.Data.(*letter) }
@@ -53,6 +55,33 @@ func letterOf(it *queue.Item) *letter { return it.Data.(*letter) }
 type waiter struct {
 	names []string
 	ready chan struct{} // closed when a message of these names may be there
+}
+
+// wait adds a receiver that found nothing. The turn in which it looked is still held, so that it misses nothing.
+func (m *mailbox) wait(w *waiter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiters = append(m.waiters, w)
+}
+
+// unwait removes a receiver, unless it was woken.
+func (m *mailbox) unwait(w *waiter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiters = slices.DeleteFunc(m.waiters, func(o *waiter) bool { return o == w })
+}
+
+// wake makes the receivers look again that may take messages of a queue.
+func (m *mailbox) wake(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiters = slices.DeleteFunc(m.waiters, func(w *waiter) bool {
+		if len(w.names) > 0 && !slices.Contains(w.names, name) {
+			return false
+		}
+		close(w.ready)
+		return true
+	})
 }
 
 func unixMilli(t time.Time) int64 { return t.UnixMilli() }
@@ -197,17 +226,7 @@ func (a *Actor) admit(s *stage, msg queue.Message, now time.Time) (*queue.Item, 
 
 // queueChanged follows a turn after which a message of the name may be ready: receivers look again. The turn is held.
 func (a *Actor) queueChanged(name string) {
-	m := &a.mailbox
-	kept := m.waiters[:0]
-	for _, w := range m.waiters {
-		if len(w.names) == 0 || slices.Contains(w.names, name) {
-			close(w.ready)
-		} else {
-			kept = append(kept, w)
-		}
-	}
-	clear(m.waiters[len(kept):])
-	m.waiters = kept
+	a.mailbox.wake(name)
 	if q := a.spec.Queues[name]; q != nil && q.Handle != nil {
 		a.pump()
 	}

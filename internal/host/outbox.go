@@ -14,7 +14,8 @@ import (
 )
 
 // Outgoing is a message from one actor to another's queue, on its way. Sender and Number let the receiver recognise what
-// it has: for each sender numbers only grow.
+// it has: for each sender numbers only grow. An actor is two senders: one to those that it names by their key, and one to
+// those that it names by their id, since it cannot know which of them are the same.
 type Outgoing struct {
 	Sender string
 	Number uint64
@@ -31,13 +32,17 @@ const (
 
 // outbox is the messages that left the actor's turns and are not acknowledged by their receivers. A message is a record of
 // the turn that sent it, so both happen or neither; it is handed over when that turn is durable, again and again until it
-// is taken or refused for good, and then removed. Messages to one target go one after another (a lane), so that the
-// receiver needs to remember one number for each sender to take each message once.
+// is taken or refused for good, and then removed. Messages to one address go one after another (a lane), whatever else
+// their targets say, so that the receiver needs to remember one number for each sender to take each message once.
+//
+// What is left when the actor sleeps is delivered in its next life. An actor that is destroyed has none, so it goes on
+// delivering for as long as its end may take.
 type outbox struct {
 	mu      sync.Mutex // guards all below; never held while anything waits
 	pending int        // messages that are not removed yet
 	lanes   map[string]*lane
-	active  int // lanes that deliver right now
+	active  int  // lanes that deliver right now
+	last    bool // the actor is about to be destroyed
 	closed  bool
 }
 
@@ -51,8 +56,21 @@ type lane struct {
 
 type sending struct {
 	number uint64
+	to     queue.Target
 	queue.Outgoing
 }
+
+// address names a target's lane: all that may be the same actor, as far as that shows, is one.
+func address(t *queue.Target) string {
+	if t.ID != "" {
+		return "id " + t.ID
+	}
+	key := queue.Target{Name: t.Name, Key: t.Key}
+	return "key " + string(key.Append(nil))
+}
+
+// byID is what marks the sender of messages to actors that are named by their id.
+const byID = ".id"
 
 func outboxKey(n uint64) []byte { return record.Key(record.KindOutbox, queue.Number(n)...) }
 
@@ -68,22 +86,25 @@ func (c *Call) Post(target queue.Target, name string, body []byte) error {
 	if limit := a.spec.Options.MaxQueueMessageBytes + 4096; len(enc) > limit {
 		return messageTooLarge(len(enc), limit)
 	}
-	return c.change(func(t *turn) error { return a.post(t, out, enc) })
+	return c.change(func(t *turn) error { return a.post(t, target, out, enc) })
 }
 
 // post stages a message to another actor.
-func (a *Actor) post(t *turn, out queue.Outgoing, enc []byte) error {
+func (a *Actor) post(t *turn, to queue.Target, out queue.Outgoing, enc []byte) error {
 	s := &t.stage
-	if have := a.outbox.add(1); have > a.spec.Options.MaxQueueSize {
+	if have, dead := a.outbox.add(1), a.mailbox.counters.Dead; have+dead > a.spec.Options.MaxQueueSize {
 		a.outbox.add(-1)
-		return &fault.Error{Group: "queue", Code: "outbox_full", HTTPStatus: 503,
-			Message: fmt.Sprintf("%d messages to other actors wait to be delivered, which is the limit: send later, or raise Options.MaxQueueSize.", have-1)}
+		text := fmt.Sprintf("%d messages to other actors wait to be delivered, which is the limit: send later, or raise Options.MaxQueueSize.", have-1)
+		if dead > 0 {
+			text = fmt.Sprintf("%d messages to other actors wait to be delivered and %d are dead letters, which is the limit: replay or drop those, send later, or raise Options.MaxQueueSize.", have-1, dead)
+		}
+		return &fault.Error{Group: "queue", Code: "outbox_full", HTTPStatus: 503, Message: text}
 	}
 	s.onUndo(func() { a.outbox.add(-1) })
 	n := a.mailbox.counters.NextSend
 	a.count(s, func(c *queue.Counters) { c.NextSend++ })
 	s.put(outboxKey(n), enc)
-	t.emit(output{act: func() { a.deliverSoon(sending{n, out}) }})
+	t.emit(output{durable: true, act: func() { a.deliverSoon(sending{n, to, out}) }})
 	return nil
 }
 
@@ -93,6 +114,9 @@ func (o *outbox) add(n int) int {
 	o.pending += n
 	return o.pending
 }
+
+// waiting reports whether there are messages that are not removed yet.
+func (o *outbox) waiting() bool { return o.add(0) > 0 }
 
 // loadOutbox reads what earlier lives could not deliver.
 func (a *Actor) loadOutbox(ctx context.Context) error {
@@ -104,21 +128,25 @@ func (a *Actor) loadOutbox(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		to, err := queue.DecodeTarget(out.Target)
+		if err != nil {
+			return err
+		}
 		a.outbox.pending++
-		a.outbox.lane(string(out.Target)).push(sending{n, out})
+		a.outbox.lane(address(&to)).push(sending{n, to, out})
 		return nil
 	})
 }
 
-// lane returns the lane of a target. The caller holds mu, or is alone.
-func (o *outbox) lane(target string) *lane {
+// lane returns the lane of an address. The caller holds mu, or is alone.
+func (o *outbox) lane(address string) *lane {
 	if o.lanes == nil {
 		o.lanes = make(map[string]*lane)
 	}
-	l := o.lanes[target]
+	l := o.lanes[address]
 	if l == nil {
 		l = &lane{}
-		o.lanes[target] = l
+		o.lanes[address] = l
 	}
 	return l
 }
@@ -130,7 +158,7 @@ func (a *Actor) deliverSoon(s sending) {
 	o := &a.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.lane(string(s.Target))
+	l := o.lane(address(&s.to))
 	l.push(s)
 	a.startLane(l)
 }
@@ -145,9 +173,17 @@ func (a *Actor) startOutbox() {
 	}
 }
 
+// lastDeliveries keeps deliveries going while the actor is being destroyed.
+func (a *Actor) lastDeliveries() {
+	a.outbox.mu.Lock()
+	a.outbox.last = true
+	a.outbox.mu.Unlock()
+	a.startOutbox()
+}
+
 // startLane lets a lane deliver, unless it does or waits for its next try. The caller holds outbox.mu.
 func (a *Actor) startLane(l *lane) {
-	if l.active || l.timer != nil || a.outbox.closed || len(l.waiting) == 0 || a.isStopping() {
+	if l.active || l.timer != nil || a.outbox.closed || len(l.waiting) == 0 || a.isStopping() && !a.outbox.last {
 		return
 	}
 	l.active = true
@@ -160,7 +196,7 @@ func (a *Actor) deliver(l *lane) {
 	o := &a.outbox
 	for {
 		o.mu.Lock()
-		if len(l.waiting) == 0 || a.isStopping() || a.alive.Err() != nil {
+		if len(l.waiting) == 0 || a.isStopping() && !o.last || a.alive.Err() != nil {
 			l.active = false
 			o.active--
 			if len(l.waiting) == 0 {
@@ -205,26 +241,36 @@ func (a *Actor) deliver(l *lane) {
 
 // handOver delivers one message and removes it from the outbox. An error says that it must be tried again.
 func (a *Actor) handOver(s sending) error {
-	target, err := queue.DecodeTarget(s.Target)
-	if err == nil {
-		ctx, stop := context.WithTimeout(a.alive, a.spec.Options.ActionTimeout)
-		err = a.env.Deliver(ctx, &Outgoing{Sender: a.idText, Number: s.number, Target: target, Queue: s.Queue, Body: s.Body})
-		stop()
+	sender := a.idText
+	if s.to.ID != "" {
+		sender += byID
 	}
+	ctx, stop := context.WithTimeout(a.alive, a.spec.Options.ActionTimeout)
+	err := a.env.Deliver(ctx, &Outgoing{Sender: sender, Number: s.number, Target: s.to, Queue: s.Queue, Body: s.Body})
+	stop()
 	f, typed := fault.From(err)
 	if err != nil && (!typed || !final(f)) {
 		return err
 	}
+	if done := a.sent(s, f); done != nil || f == nil {
+		return done
+	}
+	// The next of the lane must not make the receiver take this one for old, should the refusal be forgotten.
+	return a.gate.wait(a.alive, 0)
+}
+
+// sent removes a message from the outbox; one that was refused goes to the dead letters.
+func (a *Actor) sent(s sending, f *fault.Error) error {
 	return a.own(func(c *Call, _ State) error {
 		return c.turn.change(func(t *turn) error {
 			st := &t.stage
 			st.delete(outboxKey(s.number))
 			a.outbox.add(-1)
 			st.onUndo(func() { a.outbox.add(1) })
-			if err == nil {
+			if f == nil {
 				return nil
 			}
-			a.Log().Error("message to another actor was refused for good: it is among the dead letters now", "queue", s.Queue, "error", err)
+			a.Log().Error("message to another actor was refused for good: it is among the dead letters now", "queue", s.Queue, "error", f)
 			id := a.mailbox.counters.NextMessage
 			a.count(st, func(c *queue.Counters) { c.NextMessage++; c.Dead++ })
 			dead := queue.Dead{
@@ -257,14 +303,17 @@ func (o *outbox) nextTime(now int64) (at int64, ok bool) {
 	if o.pending == 0 {
 		return 0, false
 	}
-	at = 0
+	left := o.pending
 	for _, l := range o.lanes {
-		if l.retryAt <= now {
+		if left -= len(l.waiting); l.retryAt <= now {
 			return now, true
 		}
 		if at == 0 || l.retryAt < at {
 			at = l.retryAt
 		}
+	}
+	if left > 0 {
+		return now, true // the rest waits for its commit
 	}
 	return max(at, 1), true
 }

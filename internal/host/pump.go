@@ -15,8 +15,8 @@ import (
 func (a *Actor) pump() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pumping || a.ending || a.machine.Phase() >= lifecycle.Finalize {
-		return // what stays in the queue is an alarm, and handled in the next life
+	if a.pumping || a.ending || a.machine.Phase() != lifecycle.HostStarted {
+		return // the start looks when its hooks have run; what stays at an end is an alarm, and handled in the next life
 	}
 	a.pumping = true
 	go a.handleAll() // ends when no message is ready, or when the actor begins to stop
@@ -99,7 +99,12 @@ func (a *Actor) handleOne() (more bool, err error) {
 		if err != nil || d.decided {
 			return err
 		}
-		return c.turn.change(func(t *turn) error { return a.complete(t, d, reply) })
+		return c.turn.change(func(t *turn) error {
+			if a.holds(d) != nil {
+				return nil // the handler ended it by its number
+			}
+			return a.complete(t, d, reply)
+		})
 	})
 	it := taken.Load()
 	if err == nil || it == nil {
@@ -129,10 +134,7 @@ func (a *Actor) countFirst() error {
 				return nil
 			}
 			if it.Attempts >= a.spec.Options.QueueMaxAttempts {
-				now := time.Now()
-				t.stage.onUndo(a.mailbox.index.Mark(it))
-				a.mailbox.index.Lease(it, unixMilli(now))
-				return a.failed(t, it, nil, errLeaseOver, now)
+				return a.failed(t, it, nil, errLeaseOver, time.Now())
 			}
 			at := queue.Attempt{Count: it.Attempts + 1}
 			t.stage.put(attemptKey(it.ID), at.Append([]byte{record.Version}))

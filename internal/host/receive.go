@@ -3,7 +3,7 @@ package host
 import (
 	"context"
 	"errors"
-	"slices"
+	"math"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/queue"
@@ -33,6 +33,7 @@ type Delivery struct {
 
 	actor *Actor
 	item  *queue.Item
+	lease time.Duration
 
 	decided bool // guarded by the turn: Complete, Fail, Release or Hold was called
 }
@@ -55,7 +56,7 @@ func (c *Call) TryTake(ctx context.Context, want Take) (got []*Delivery, err err
 }
 
 // WaitTake takes messages, and waits until there is at least one. It must not be called inside a turn. While it waits a
-// run loop does not keep its actor awake; when the actor stops the wait ends with actor.aborted.
+// run loop does not keep its actor awake; when the actor stops it takes nothing any more and ends with actor.aborted.
 func (c *Call) WaitTake(ctx context.Context, want Take) ([]*Delivery, error) {
 	if c.inTurn() != nil {
 		return nil, errNoWait
@@ -64,75 +65,99 @@ func (c *Call) WaitTake(ctx context.Context, want Take) ([]*Delivery, error) {
 	for {
 		var got []*Delivery
 		w := &waiter{names: want.Names, ready: make(chan struct{})}
+		stopping := a.isStopping()
 		err := c.change(func(t *turn) (err error) {
+			if stopping {
+				return a.leave(ctx, want)
+			}
 			if got, err = a.take(ctx, t, want, false); err == nil && len(got) == 0 {
-				a.mailbox.waiters = append(a.mailbox.waiters, w)
+				a.mailbox.wait(w)
+				t.stage.onUndo(func() { a.mailbox.unwait(w) })
 			}
 			return err
 		})
-		if err != nil || len(got) > 0 {
+		switch {
+		case stopping:
+			return nil, errAborted
+		case err != nil || len(got) > 0:
 			return got, err
 		}
-		if err := a.waitQueue(ctx, w); err != nil {
+		if err := c.waitQueue(ctx, w); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// waitQueue waits until a message may be there.
-func (a *Actor) waitQueue(ctx context.Context, w *waiter) error {
-	a.queueWait(+1)
-	defer a.queueWait(-1)
-	var err error
+// leave notes whether there is something that a receiver would have taken if the actor did not stop: that is for the next
+// life, which begins as soon as this one has ended.
+func (a *Actor) leave(ctx context.Context, want Take) error {
+	fits, failed := a.fitting(ctx, want)
+	if it := a.mailbox.index.Next(want.Names, fits); it != nil || *failed != nil {
+		a.mailbox.left = true
+	}
+	return nil
+}
+
+// waitQueue waits until a message may be there, or the actor stops.
+func (c *Call) waitQueue(ctx context.Context, w *waiter) error {
+	a := c.actor
+	if c.loop {
+		a.queueWait(+1)
+		defer a.queueWait(-1)
+	}
+	defer a.mailbox.unwait(w)
 	select {
 	case <-w.ready:
 		return nil
-	case <-ctx.Done():
-		err = ctx.Err()
 	case <-a.stopping:
-		err = errAborted
-	case <-a.alive.Done():
-		err = errAborted
-	}
-	// It stays on the list until a message comes or another receiver is added: a wait with a short timeout, again and again,
-	// must not pile up.
-	_ = a.own(func(*Call, State) error {
-		a.mailbox.waiters = slices.DeleteFunc(a.mailbox.waiters, func(o *waiter) bool { return o == w })
 		return nil
-	})
-	return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.alive.Done():
+		return errAborted
+	}
+}
+
+// fitting is what Index.Next asks of a message; what it fails with is found behind the pointer.
+func (a *Actor) fitting(ctx context.Context, want Take) (fits func(*queue.Item) bool, failed *error) {
+	failed = new(error)
+	if want.Fits == nil {
+		return nil, failed
+	}
+	return func(it *queue.Item) bool {
+		b, err := a.body(ctx, it)
+		if err != nil {
+			*failed = err
+			return false
+		}
+		return want.Fits(it.Name, b)
+	}, failed
 }
 
 // take leases what fits, within a turn. own says that the receiver is the turn's handler.
 func (a *Actor) take(ctx context.Context, t *turn, want Take, own bool) ([]*Delivery, error) {
 	now := time.Now()
 	a.ripen(t, now)
-	lease := want.Lease
-	if lease == 0 {
-		lease = a.spec.Options.QueueLease
+	if want.Lease == 0 {
+		want.Lease = a.spec.Options.QueueLease
 	}
-	var failed error
-	fits := func(it *queue.Item) bool {
-		if want.Fits == nil {
-			return true
-		}
-		b, err := a.body(ctx, it)
-		if err != nil {
-			failed = err
-			return false
-		}
-		return want.Fits(it.Name, b)
-	}
+	fits, failed := a.fitting(ctx, want)
 	var got []*Delivery
 	for len(got) < max(want.Max, 1) {
 		it := a.mailbox.index.Next(want.Names, fits)
-		if failed != nil {
-			return nil, failed
+		if *failed != nil {
+			return nil, *failed
 		}
 		if it == nil {
 			break
 		}
-		d, err := a.lease(ctx, t, it, now.Add(lease), own)
+		if it.Attempts >= a.spec.Options.QueueMaxAttempts { // the last one ended with its process
+			if err := a.failed(t, it, nil, errLeaseOver, now); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		d, err := a.lease(ctx, t, it, want.Lease, own)
 		if err != nil {
 			return nil, err
 		}
@@ -142,18 +167,23 @@ func (a *Actor) take(ctx context.Context, t *turn, want Take, own bool) ([]*Deli
 }
 
 // lease hands one message out.
-func (a *Actor) lease(ctx context.Context, t *turn, it *queue.Item, until time.Time, own bool) (*Delivery, error) {
-	m, s := &a.mailbox, &t.stage
+func (a *Actor) lease(ctx context.Context, t *turn, it *queue.Item, lease time.Duration, own bool) (*Delivery, error) {
+	m, s, l := &a.mailbox, &t.stage, letterOf(it)
 	body, err := a.body(ctx, it)
 	if err != nil {
 		return nil, err
 	}
+	until := int64(math.MaxInt64) // what belongs to the turn is its own for as long as it runs
+	if !own {
+		until = unixMilli(time.Now().Add(lease))
+	}
 	s.onUndo(m.index.Mark(it))
-	m.index.Lease(it, unixMilli(until))
-	d := &Delivery{ID: it.ID, Queue: it.Name, Body: body, SentAt: time.UnixMilli(letterOf(it).SentAt), Attempt: it.Attempts, actor: a, item: it}
+	m.index.Lease(it, until)
+	d := &Delivery{ID: it.ID, Queue: it.Name, Body: body, SentAt: time.UnixMilli(l.SentAt), Attempt: it.Attempts, actor: a, item: it, lease: lease}
+	a.hand(s, l, d)
 	if own {
 		s.onEnding(func() error {
-			if d.decided {
+			if d.decided || a.holds(d) != nil {
 				return nil
 			}
 			return a.complete(t, d, nil)
@@ -161,10 +191,24 @@ func (a *Actor) lease(ctx context.Context, t *turn, it *queue.Item, until time.T
 		return d, nil
 	}
 	// Counted before it is handled: a message that kills its process must not do so for ever.
-	at := queue.Attempt{Count: it.Attempts}
-	s.put(attemptKey(it.ID), at.Append([]byte{record.Version}))
+	a.putAttempt(s, it, 0)
 	s.onApplied(a.rearm)
 	return d, nil
+}
+
+// hand notes who has a message.
+func (a *Actor) hand(s *stage, l *letter, d *Delivery) {
+	was := l.holder
+	s.onUndo(func() { l.holder = was })
+	l.holder = d
+}
+
+// giveBack ends a lease without ending the message.
+func (a *Actor) giveBack(s *stage, it *queue.Item, readyAt, now int64) {
+	s.onUndo(a.mailbox.index.Mark(it))
+	a.mailbox.index.Release(it, readyAt, now)
+	a.hand(s, letterOf(it), nil)
+	s.onApplied(func() { a.queueChanged(it.Name) })
 }
 
 // holds checks that the delivery still has the message.
@@ -172,7 +216,7 @@ func (a *Actor) holds(d *Delivery) error {
 	switch it := a.mailbox.index.Get(d.ID); {
 	case it == nil && d.decided:
 		return errCompleted
-	case it != d.item || !it.Leased() || it.Attempts != d.Attempt:
+	case it != d.item || !it.Leased() || letterOf(it).holder != d:
 		return errLeaseLost
 	}
 	return nil
@@ -218,12 +262,9 @@ func (c *Call) Release(d *Delivery) error {
 			return err
 		}
 		d.actor.decide(&t.stage, d)
-		it := d.item
-		t.stage.onUndo(d.actor.mailbox.index.Mark(it))
-		d.actor.mailbox.index.Release(it, 0, unixMilli(time.Now()))
-		it.Attempts--
-		d.actor.putAttempt(&t.stage, it, 0)
-		t.stage.onApplied(func() { d.actor.queueChanged(it.Name) })
+		d.actor.giveBack(&t.stage, d.item, 0, unixMilli(time.Now()))
+		d.item.Attempts--
+		d.actor.putAttempt(&t.stage, d.item, 0)
 		return nil
 	})
 }
@@ -235,6 +276,8 @@ func (c *Call) Hold(d *Delivery) error {
 			return err
 		}
 		d.actor.decide(&t.stage, d)
+		t.stage.onUndo(d.actor.mailbox.index.Mark(d.item))
+		d.actor.mailbox.index.Extend(d.item, unixMilli(time.Now().Add(d.lease)))
 		d.actor.putAttempt(&t.stage, d.item, 0)
 		t.stage.onApplied(d.actor.rearm)
 		return nil
@@ -297,16 +340,14 @@ func (a *Actor) complete(t *turn, d *Delivery, reply []byte) error {
 
 // failed deals with a message whose handling failed, or whose lease is over (d is nil then).
 func (a *Actor) failed(t *turn, it *queue.Item, d *Delivery, cause error, now time.Time) error {
-	m, s, o := &a.mailbox, &t.stage, &a.spec.Options
+	s, o := &t.stage, &a.spec.Options
 	if d != nil {
 		a.decide(s, d)
 	}
 	if it.Attempts < o.QueueMaxAttempts {
 		readyAt := unixMilli(now.Add(retryDelay(o.QueueRetryDelay, it.Attempts)))
-		s.onUndo(m.index.Mark(it))
-		m.index.Release(it, readyAt, unixMilli(now))
+		a.giveBack(s, it, readyAt, unixMilli(now))
 		a.putAttempt(s, it, readyAt)
-		s.onApplied(func() { a.queueChanged(it.Name) })
 		a.Log().Warn("message failed: it will be tried again", "queue", it.Name, "message", it.ID, "attempt", it.Attempts, "error", cause)
 		return nil
 	}
@@ -330,16 +371,20 @@ func (a *Actor) failed(t *turn, it *queue.Item, d *Delivery, cause error, now ti
 func (a *Actor) settleSenders(t *turn, it *queue.Item, rc *queue.Receipt) {
 	m, s := &a.mailbox, &t.stage
 	l := letterOf(it)
-	key := l.Key
-	if key == "" && l.Waited && !m.heard(it.ID) {
-		key = waitedKey(it.ID)
-	}
 	put := func(s *stage, key string) {
-		rc.At = unixMilli(time.Now())
+		now := time.Now()
+		rc.At = unixMilli(now)
 		s.put(receiptKey(key), rc.Append([]byte{record.Version}))
+		if key != l.Key {
+			a.sweepReceipts(a.alive, s, now)
+		}
 	}
-	if key != "" {
-		put(s, key)
+	if l.Key != "" {
+		put(s, l.Key)
+	}
+	away := l.Waited && !m.heard(it.ID)
+	if away {
+		put(s, waitedKey(it.ID))
 	}
 	s.onApplied(func() {
 		list := m.hear(it.ID)
@@ -351,7 +396,7 @@ func (a *Actor) settleSenders(t *turn, it *queue.Item, rc *queue.Receipt) {
 			}
 			t.emit(output{reply: w, uncertain: true})
 		}
-		if len(list) == 0 && l.Waited && key == "" { // it went away between the two looks, and may ask again
+		if len(list) == 0 && l.Waited && !away { // it went away between the two looks, and may ask again
 			a.spawn("receipt", "", false, func(c *Call) error {
 				return c.change(func(t *turn) error { put(&t.stage, waitedKey(it.ID)); return nil })
 			})

@@ -39,7 +39,7 @@ func (a *Actor) runLoop() {
 	delay := minRunDelay
 	for {
 		began := time.Now()
-		c := &Call{actor: a}
+		c := &Call{actor: a, loop: true}
 		_, err := a.protect("Run", func() ([]byte, error) { return nil, a.spec.Run(c) })
 		c.end()
 		if a.isStopping() || a.alive.Err() != nil {
@@ -58,6 +58,9 @@ func (a *Actor) runLoop() {
 			delay = minRunDelay // it was well for a while
 		}
 		a.Log().Error("run loop failed: it is started again", "after", delay, "error", err)
+		a.mu.Lock()
+		a.runAgain = time.Now().Add(delay)
+		a.mu.Unlock()
 		a.runEnded("failed", f)
 		timer := time.NewTimer(delay)
 		select {
@@ -95,7 +98,7 @@ func (a *Actor) runEnded(state string, f *fault.Error) {
 	a.settleActivity()
 }
 
-// queueWait notes that a receiver begins or ends to wait for a message.
+// queueWait notes that the run loop begins or ends to wait for a message; it may do so several times at once.
 func (a *Actor) queueWait(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

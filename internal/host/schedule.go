@@ -41,11 +41,24 @@ func (a *Actor) putRow(s *stage, row schedule.Row) {
 	s.onApplied(a.rearm)
 }
 
-func (a *Actor) removeRow(s *stage, id string) {
-	a.undoRow(s, id)
-	a.schedules.Remove(id)
-	s.delete(schedule.RowKey(id))
+// removeRow removes a schedule and its history, within a turn.
+func (a *Actor) removeRow(s *stage, row schedule.Row) {
+	a.undoRow(s, row.ID)
+	a.schedules.Remove(row.ID)
+	s.delete(schedule.RowKey(row.ID))
+	switch {
+	case row.Number == 0 || row.Kind == schedule.At && row.MaxHistory == 0:
+	case row.Number > fewEntries:
+		s.deleteSpan(schedule.EntrySpan(row.ID, 0, row.Number+1))
+	default: // the usual end of a one-shot: single deletes cost the storage less
+		for n := range row.Number {
+			s.delete(schedule.EntryKey(row.ID, n+1))
+		}
+	}
 }
+
+// fewEntries is how many entries of a history are removed one by one.
+const fewEntries = 4
 
 func (a *Actor) undoRow(s *stage, id string) {
 	if was, ok := a.schedules.Get(id); ok {
@@ -75,7 +88,10 @@ func (a *Actor) fireDue(t *turn, now time.Time) error {
 			a.putRow(s, row)
 		}
 	}
-	st.interrupted = nil
+	if was := st.interrupted; was != nil {
+		s.onUndo(func() { st.interrupted = was })
+		st.interrupted = nil
+	}
 	a.mu.Lock()
 	room := maxFiring - a.firing
 	if a.ending {
@@ -90,7 +106,7 @@ func (a *Actor) fireDue(t *turn, now time.Time) error {
 		c, err := schedule.Claim(row, unixMilli(now))
 		if err != nil {
 			a.Log().Error("a schedule cannot run any more and was removed", "schedule", row.ID, "error", err)
-			a.removeRow(s, row.ID)
+			a.removeRow(s, row)
 			continue
 		}
 		a.putRow(s, c.Row)
@@ -100,14 +116,14 @@ func (a *Actor) fireDue(t *turn, now time.Time) error {
 		if f := c.Fire; f != nil {
 			room--
 			a.putEntry(s, f.Entry(), c.Row.MaxHistory)
-			s.onApplied(func() { a.fire(f) })
+			s.onApplied(func() { a.fire(f, row.CreatedAt) })
 		}
 	}
 	return nil
 }
 
-// fire runs a scheduled action on a goroutine that the actor owns.
-func (a *Actor) fire(f *schedule.Firing) {
+// fire runs a scheduled action of a schedule that was set at an instant, on a goroutine that the actor owns.
+func (a *Actor) fire(f *schedule.Firing, created int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.machine.Phase() >= lifecycle.Finalize {
@@ -115,7 +131,7 @@ func (a *Actor) fire(f *schedule.Firing) {
 	}
 	a.firing++
 	go func() { // ends with the action
-		a.runFiring(f)
+		a.runFiring(f, created)
 		a.mu.Lock()
 		a.firing--
 		full := a.firing == maxFiring-1
@@ -129,20 +145,17 @@ func (a *Actor) fire(f *schedule.Firing) {
 
 // runFiring runs a scheduled action and completes its run: in the action's own turn when that succeeds, so that both are
 // durable together.
-func (a *Actor) runFiring(f *schedule.Firing) {
+func (a *Actor) runFiring(f *schedule.Firing, created int64) {
 	finished := func(t *turn, failure *fault.Error) error {
 		s := &t.stage
 		row, ok := a.schedules.Get(f.ScheduleID)
-		if !ok {
-			return nil // it was cancelled meanwhile
+		if !ok || row.CreatedAt != created || !runs(&row, f) {
+			return nil // it was cancelled meanwhile, and perhaps set anew
 		}
-		row, ok = schedule.Complete(row, f.Number)
-		if !ok {
-			return nil
-		}
+		row, _ = schedule.Complete(row, f.Number)
 		a.putEntry(s, f.Entry().Finished(unixMilli(time.Now()), failure), row.MaxHistory)
 		if row.Spent() || failure != nil && failure.Code == "action_not_found" && failure.Group == "actor" && f.Kind != schedule.At {
-			a.removeRow(s, row.ID)
+			a.removeRow(s, row)
 			return nil
 		}
 		a.putRow(s, row)
@@ -163,6 +176,13 @@ func (a *Actor) runFiring(f *schedule.Firing) {
 	if err != nil && !a.gate.void() {
 		a.Log().Error("a schedule's run cannot be completed", "schedule", f.ID, "error", err)
 	}
+}
+
+// runs reports whether a row knows of a run.
+func runs(row *schedule.Row, f *schedule.Firing) bool {
+	return slices.ContainsFunc(row.Runs, func(r schedule.Run) bool {
+		return r.Number == f.Number && r.FiredAt == f.FiredAt && r.ScheduledAt == f.ScheduledAt
+	})
 }
 
 // runScheduled runs the action of a firing; finished completes it within a turn.
@@ -240,10 +260,7 @@ func (c *Call) RemoveSchedule(id string) (removed bool, err error) {
 			return nil
 		}
 		removed = true
-		a.removeRow(&t.stage, id)
-		if row.Number > 0 {
-			t.stage.deleteSpan(schedule.EntrySpan(id, 0, row.Number+1))
-		}
+		a.removeRow(&t.stage, row)
 		return nil
 	})
 	return removed, err

@@ -15,7 +15,7 @@ type activity struct {
 	Firing        int  // scheduled actions under way
 	Handling      bool // messages are being handled
 	Delivering    int  // messages are on their way to other actors
-	Running       bool // the run loop is active, and does not wait for a message
+	Running       bool // the run loop is active: it does not wait for a message, or holds one, whose lease a sleep would end
 	Disconnecting int  // OnDisconnect hooks under way
 	Connections   int  // standing connections that do not hibernate
 }
@@ -75,7 +75,7 @@ func (a *Actor) activity() activity {
 		Firing:        a.firing,
 		Handling:      a.pumping,
 		Delivering:    a.outbox.delivering(),
-		Running:       a.runActive && a.queueWaits == 0,
+		Running:       a.runActive && (a.queueWaits == 0 || a.leased > 0),
 		Disconnecting: a.disconnecting,
 		Connections:   a.conns.keepAwake(),
 	}

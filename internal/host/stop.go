@@ -40,6 +40,9 @@ func (a *Actor) happen(e lifecycle.HostEvent) {
 	for _, f := range effects {
 		switch f.Effect {
 		case lifecycle.BeginGrace:
+			if f.Kind == lifecycle.KindDestroy {
+				a.lastDeliveries()
+			}
 			a.mu.Lock()
 			first := !a.ending
 			a.ending = true
@@ -170,7 +173,7 @@ func (a *Actor) logCutOff() {
 	if a.underWay() > 0 {
 		a.Log().Warn("work is cut off", "grace", a.spec.Options.GracePeriod,
 			"calls", a.calls, "keep_awake", a.keepAwake, "wait_until", a.waitUntil, "disconnecting", a.disconnecting,
-			"schedules", a.firing, "run", a.runActive, "sockets", a.sockets)
+			"schedules", a.firing, "run", a.runActive, "sockets", a.sockets, "outbox", a.outbox.add(0))
 	}
 }
 

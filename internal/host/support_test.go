@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,7 @@ import (
 // disk is an actor's storage that a test holds by the hand: commits become durable when it says so. As a store does, it
 // shows what was committed at once, whether durable yet or not.
 type disk struct {
+	actor   id.ID
 	mu      sync.Mutex
 	applied image
 	durable image
@@ -61,15 +64,17 @@ type waitingCommit struct {
 	done  func(error)
 }
 
-func newDisk() *disk { return diskOf(image{records: map[string][]byte{}}) }
+func newDisk() *disk { return diskOf(id.New(1), image{records: map[string][]byte{}}) }
 
-func diskOf(m image) *disk { return &disk{applied: m.clone(), durable: m.clone()} }
+func diskOf(actor id.ID, m image) *disk {
+	return &disk{actor: actor, applied: m.clone(), durable: m.clone()}
+}
 
 // rest is the disk as a crash would leave it: with what is durable.
 func (d *disk) rest() *disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return diskOf(d.durable)
+	return diskOf(d.actor, d.durable)
 }
 
 func (d *disk) Hot() []record.Record {
@@ -237,7 +242,13 @@ func newOwner() *testOwner {
 	return &testOwner{make(chan struct{}, 100), make(chan struct{}, 100), make(chan error, 2)}
 }
 
-func (o *testOwner) SleepWanted()      { o.sleep <- struct{}{} }
+func (o *testOwner) SleepWanted() {
+	select {
+	case o.sleep <- struct{}{}:
+	default: // it is asked again and again
+	}
+}
+
 func (o *testOwner) DestroyWanted()    { o.destroy <- struct{}{} }
 func (o *testOwner) Stopped(err error) { o.stopped <- err }
 
@@ -300,11 +311,19 @@ func spec() *Spec {
 
 func begin(t *testing.T, s *Spec, d *disk, parked ...Parked) (*life, error) {
 	t.Helper()
+	return beginIn(t, s, d, &Env{}, parked...)
+}
+
+// beginIn begins a life that reaches others through env.
+func beginIn(t *testing.T, s *Spec, d *disk, env *Env, parked ...Parked) (*life, error) {
+	t.Helper()
 	o := newOwner()
 	l := &life{t: t, disk: d, owner: o}
+	own := *env
+	own.Log = slog.New(slog.NewTextHandler(&l.logged, nil))
 	var err error
-	l.Actor, err = Start(t.Context(), s, &Env{Log: slog.New(slog.NewTextHandler(&l.logged, nil))}, o, Placement{
-		ID: id.New(1), Namespace: "default", Name: "tally", Key: []string{"k"}, KeyText: "k", Generation: 1, Records: d,
+	l.Actor, err = Start(t.Context(), s, &own, o, Placement{
+		ID: d.actor, Namespace: "default", Name: "tally", Key: []string{"k"}, KeyText: "k", Generation: 1, Records: d,
 		Parked: parked,
 	})
 	return l, err
@@ -317,6 +336,101 @@ func start(t *testing.T, s *Spec, d *disk, parked ...Parked) *life {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// crash ends the actor without warning and returns what is durable.
+func (l *life) crash() *disk {
+	l.t.Helper()
+	l.Kill()
+	<-l.owner.stopped
+	return l.disk.rest()
+}
+
+// put sends a message from outside that nobody waits for.
+func (l *life) put(q, body string) {
+	l.t.Helper()
+	if _, _, err := l.Send(l.t.Context(), &MessageCall{Queue: q, Body: []byte(body)}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// ask sends a message from outside and waits for its outcome, on a goroutine of its own.
+func (l *life) ask(call *MessageCall) *asked {
+	l.t.Helper()
+	r := &asked{done: make(chan struct{})}
+	call.Wait = true
+	if err := l.Enter(); err != nil {
+		l.t.Fatal(err)
+	}
+	go func() {
+		defer close(r.done)
+		defer l.Leave()
+		r.status, r.reply, r.err = l.Send(l.t.Context(), call)
+	}()
+	return r
+}
+
+// await goes on waiting for a message in this life, on a goroutine of its own.
+func (l *life) await(id uint64, timeout time.Duration) *asked {
+	l.t.Helper()
+	r := &asked{done: make(chan struct{})}
+	if err := l.Enter(); err != nil {
+		l.t.Fatal(err)
+	}
+	go func() {
+		defer close(r.done)
+		defer l.Leave()
+		r.status, r.reply, r.err = l.AwaitMessage(l.t.Context(), id, timeout)
+	}()
+	return r
+}
+
+// asked is what a waiting sender gets.
+type asked struct {
+	done   chan struct{}
+	status Status
+	reply  []byte
+	err    error
+}
+
+// moved waits, and returns the number of the message for which the wait goes on in the next life.
+func (r *asked) moved(t *testing.T) uint64 {
+	t.Helper()
+	<-r.done
+	var m *MovedError
+	if !errors.As(r.err, &m) {
+		t.Fatalf("the sender got %v, %q, %v", r.status, r.reply, r.err)
+	}
+	return m.ID
+}
+
+// got waits, and fails the test unless the message was completed with this reply.
+func (r *asked) got(t *testing.T, reply string) {
+	t.Helper()
+	if <-r.done; r.status != Sent || string(r.reply) != reply || r.err != nil {
+		t.Errorf("the sender got %v, %q, %v; want %q", r.status, r.reply, r.err, reply)
+	}
+}
+
+// failed waits, and fails the test unless the sender got this error.
+func (r *asked) failed(t *testing.T, group, code string) {
+	t.Helper()
+	if <-r.done; !is(r.err, group, code) {
+		t.Errorf("the sender got %v, %q, %v; want %s.%s", r.status, r.reply, r.err, group, code)
+	}
+}
+
+// takes takes messages within a turn of its own, which completes them.
+func (l *life) takes(names ...string) (bodies []string) {
+	l.t.Helper()
+	no(l.t, l.turn(func(c *Call, _ *tally) error {
+		got, err := c.TryTake(c, Take{Names: names, Max: 1000})
+		for _, d := range got {
+			bodies = append(bodies, string(d.Body))
+		}
+		return err
+	}))
+	return bodies
 }
 
 // end stops the actor and waits for it.
@@ -507,3 +621,6 @@ func is(err error, group, code string) bool {
 	f, ok := fault.From(err)
 	return ok && f.Group == group && f.Code == code
 }
+
+// newRand is the randomness of a seed.
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }

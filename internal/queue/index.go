@@ -42,10 +42,14 @@ type Index struct {
 	byID  map[uint64]*Item
 	lines map[string][]*Item // by ID
 	times times
+	held  int // leased items
 }
 
 // Len is the number of messages, held and delayed ones included.
 func (x *Index) Len() int { return len(x.byID) }
+
+// Held is the number of messages that somebody holds.
+func (x *Index) Held() int { return x.held }
 
 // Get finds a message; nil when there is none with that number.
 func (x *Index) Get(id uint64) *Item { return x.byID[id] }
@@ -75,6 +79,9 @@ func (x *Index) place(it *Item, readyAt, now int64) {
 // unplace takes an item out of where it is.
 func (x *Index) unplace(it *Item) {
 	if it.state != ready {
+		if it.state == leased {
+			x.held--
+		}
 		heap.Remove(&x.times, it.slot)
 		return
 	}
@@ -126,6 +133,7 @@ func (x *Index) Lease(it *Item, until int64) {
 	x.unplace(it)
 	it.state, it.at = leased, until
 	it.Attempts++
+	x.held++
 	heap.Push(&x.times, it)
 }
 
@@ -259,6 +267,7 @@ func (x *Index) Mark(it *Item) (undo func()) {
 		switch was.state {
 		case leased:
 			it.state, it.at = leased, was.at
+			x.held++
 			heap.Push(&x.times, it)
 		case delayed:
 			x.place(it, was.at, was.at-1)
