@@ -85,10 +85,13 @@ func (a *Actor) Send(ctx context.Context, call *MessageCall) (Status, []byte, er
 		limit = a.spec.Options.ActionTimeout
 	}
 	began := time.Now()
-	wait, stop := context.WithDeadline(ctx, began.Add(a.spec.Options.ActionTimeout))
-	defer stop()
-	if err := a.acquire(wait, true); err != nil {
-		return 0, nil, a.visible("queue "+call.Queue, err)
+	if !a.tryAcquire() { // a context with a deadline costs as much as the turn: only who waits needs it
+		wait, stop := context.WithDeadline(ctx, began.Add(a.spec.Options.ActionTimeout))
+		err := a.acquire(wait, true)
+		stop()
+		if err != nil {
+			return 0, nil, a.visible("queue "+call.Queue, err)
+		}
 	}
 	w := newSender()
 	var id uint64

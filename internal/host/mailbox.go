@@ -47,6 +47,7 @@ type letter struct {
 	queue.Message
 	kept   bool      // the body is in memory
 	holder *Delivery // who has it, while it is leased
+	tried  bool      // there is, or may be, a record of its attempts
 }
 
 func letterOf(it *queue.Item) *letter { return it.Data.(*letter) }
@@ -134,6 +135,7 @@ func (a *Actor) loadMailbox(ctx context.Context, counters []byte) error {
 		} else {
 			l.Body = slices.Clone(l.Body)
 		}
+		_, l.tried = attempts[id]
 		it := &queue.Item{ID: id, Name: msg.Name, Attempts: attempts[id].Count, Data: l}
 		m.index.Add(it, max(msg.ReadyAt, attempts[id].ReadyAt), now)
 		return nil

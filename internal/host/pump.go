@@ -2,12 +2,11 @@ package host
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/lifecycle"
 	"github.com/rivetgo/rivet/internal/queue"
-	"github.com/rivetgo/rivet/internal/wire/record"
+	"github.com/rivetgo/rivet/internal/wire/fault"
 )
 
 // pump handles the messages of queues with a handler, one turn each, until none is ready. It runs at most once at a time,
@@ -72,11 +71,9 @@ func (a *Actor) handleOne() (more bool, err error) {
 			return true, err
 		}
 	}
-	var taken atomic.Pointer[queue.Item] // a handler that is late still runs when this goroutine asks
+	var it *queue.Item
 	more = true
-	c := &Call{actor: a}
-	err = a.timedTurn(a.alive, c, "queue handler", a.spec.Options.ActionTimeout, func(c *Call) error {
-		c.turn.strict = true // the message is tried again
+	err = a.handlerTurn(func(c *Call) error {
 		var d *Delivery
 		err := c.turn.change(func(t *turn) error {
 			got, err := a.take(c, t, Take{Names: a.handled}, true)
@@ -84,7 +81,7 @@ func (a *Actor) handleOne() (more bool, err error) {
 				return err
 			}
 			d = got[0]
-			taken.Store(d.item)
+			it = d.item
 			return nil
 		})
 		if err != nil {
@@ -106,7 +103,6 @@ func (a *Actor) handleOne() (more bool, err error) {
 			return a.complete(t, d, reply)
 		})
 	})
-	it := taken.Load()
 	if err == nil || it == nil {
 		return more, err
 	}
@@ -123,6 +119,31 @@ func (a *Actor) handleOne() (more bool, err error) {
 	})
 }
 
+// handlerTurn runs fn, which handles a message, as a turn on the pump's own goroutine: nobody waits for its outcome, so it
+// needs no goroutine that could be left behind at the deadline, and no timer of its own.
+func (a *Actor) handlerTurn(fn func(c *Call) error) error {
+	if err := a.acquire(a.alive, false); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(a.spec.Options.ActionTimeout)
+	// strict: the message is tried again.
+	c := &Call{actor: a, deadline: deadline, turn: &turn{late: errHandlerLate, strict: true}}
+	a.watch.begin(&watched{turn: c.turn, reply: lateHandler{a}, deadline: deadline})
+	return a.runTurn(c, nil, "queue handler", func() ([]byte, error) { return nil, fn(c) })
+}
+
+var errHandlerLate = fault.New("actor", "callback_timed_out", "The queue's handler was not done within Options.ActionTimeout: do less in one turn, take messages in Run, or raise it.")
+
+// lateHandler hears when a handler of a queue still runs at its deadline, or when its actor ends.
+type lateHandler struct{ actor *Actor }
+
+func (lateHandler) Prepare([]byte, *fault.Error) {}
+func (lateHandler) Release(*fault.Error)         {}
+
+func (l lateHandler) Expired(err *fault.Error) {
+	l.actor.Log().Error("queue handler is given up while it runs; its turn will change nothing", "error", err)
+}
+
 // countFirst counts the attempt of a life's first message before it is handled: one that kills the process will be first
 // again, and must reach its last attempt in the end. Messages after it are only counted when they fail.
 func (a *Actor) countFirst() error {
@@ -136,8 +157,7 @@ func (a *Actor) countFirst() error {
 			if it.Attempts >= a.spec.Options.QueueMaxAttempts {
 				return a.failed(t, it, nil, errLeaseOver, time.Now())
 			}
-			at := queue.Attempt{Count: it.Attempts + 1}
-			t.stage.put(attemptKey(it.ID), at.Append([]byte{record.Version}))
+			a.writeAttempt(&t.stage, it, queue.Attempt{Count: it.Attempts + 1})
 			return nil
 		})
 	})

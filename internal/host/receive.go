@@ -191,7 +191,7 @@ func (a *Actor) lease(ctx context.Context, t *turn, it *queue.Item, lease time.D
 		return d, nil
 	}
 	// Counted before it is handled: a message that kills its process must not do so for ever.
-	a.putAttempt(s, it, 0)
+	a.writeAttempt(s, it, queue.Attempt{Count: it.Attempts})
 	s.onApplied(a.rearm)
 	return d, nil
 }
@@ -309,7 +309,11 @@ func (a *Actor) putAttempt(s *stage, it *queue.Item, readyAt int64) {
 		s.delete(attemptKey(it.ID))
 		return
 	}
-	at := queue.Attempt{Count: it.Attempts, ReadyAt: readyAt}
+	a.writeAttempt(s, it, queue.Attempt{Count: it.Attempts, ReadyAt: readyAt})
+}
+
+func (a *Actor) writeAttempt(s *stage, it *queue.Item, at queue.Attempt) {
+	letterOf(it).tried = true // also when the turn fails: then forget deletes what is not there
 	s.put(attemptKey(it.ID), at.Append([]byte{record.Version}))
 }
 
@@ -326,7 +330,9 @@ func (a *Actor) forget(s *stage, it *queue.Item) {
 		}
 	})
 	s.delete(messageKey(it.ID))
-	s.delete(attemptKey(it.ID))
+	if l.tried { // most messages are handled at the first attempt, which leaves no record
+		s.delete(attemptKey(it.ID))
+	}
 	s.onApplied(a.rearm)
 }
 

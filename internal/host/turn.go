@@ -227,18 +227,10 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if t.view {
 		return a.checkView()
 	}
-	var sealed []byte
-	changed := false
+	var sealed []byte // the state; nil: it has not changed
 	if !t.internal {
 		var err error
-		if sealed, err = a.state.AppendTo(append(a.scratch[:0], record.Version)); err != nil {
-			return fmt.Errorf("encode the state: %w", err)
-		}
-		a.keepScratch(sealed)
-		changed = !bytes.Equal(sealed[1:], a.encoded)
-	}
-	if changed {
-		if err := a.stateChanged(c, sealed[1:]); err != nil {
+		if sealed, err = a.changedState(c); err != nil {
 			return err
 		}
 	}
@@ -250,7 +242,7 @@ func (a *Actor) settle(c *Call, t *turn) error {
 		return err
 	}
 	tc := &turnCommit{actor: a}
-	if changed {
+	if sealed != nil {
 		sealed = bytes.Clone(sealed) // the storage keeps it; the scratch buffer is ours
 		tc.put[0] = record.Record{Key: stateKey, Value: sealed}
 		tc.batch.Puts = tc.put[:1]
@@ -269,10 +261,23 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	}
 	a.conns.storedBy(written, tc.number)
 	t.committed = true
-	if changed {
+	if sealed != nil {
 		a.encoded = sealed[1:]
 	}
 	return nil
+}
+
+// changedState is the state sealed, if the turn changed it, else nil. It is in the scratch buffer.
+func (a *Actor) changedState(c *Call) ([]byte, error) {
+	sealed, err := a.state.AppendTo(append(a.scratch[:0], record.Version))
+	if err != nil {
+		return nil, fmt.Errorf("encode the state: %w", err)
+	}
+	a.keepScratch(sealed)
+	if bytes.Equal(sealed[1:], a.encoded) {
+		return nil, nil
+	}
+	return sealed, a.stateChanged(c, sealed[1:])
 }
 
 // stateChanged runs the hook that hears of a new state, and refuses one that cannot be stored.
