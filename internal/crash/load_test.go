@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 )
 
 const (
@@ -33,6 +34,13 @@ type job struct {
 	ID     string `json:"id"`
 	Poison bool   `json:"poison,omitempty"`
 	Post   string `json:"post,omitempty"`
+}
+
+// sending is how a message is sent.
+type sending struct {
+	wait  bool   // for its reply
+	key   string // idempotency key; empty: none
+	delay time.Duration
 }
 
 // keyed is a send that can be repeated.
@@ -75,22 +83,30 @@ func (c *client) step(ctx context.Context, g group, i int, id, worker, other str
 	queue := []string{"jobs", "sums"}[c.rnd.IntN(2)]
 	switch c.rnd.IntN(16) {
 	case 0, 1, 2, 3:
-		return c.send(ctx, worker, queue, job{ID: id}, false, "")
+		return c.send(ctx, worker, queue, job{ID: id}, sending{})
 	case 4, 5:
-		return c.send(ctx, worker, queue, job{ID: id}, true, "")
+		return c.send(ctx, worker, queue, job{ID: id}, sending{wait: true})
 	case 6, 7:
-		return c.send(ctx, worker, queue, job{ID: id}, c.rnd.IntN(2) == 0, "key-"+id)
+		return c.send(ctx, worker, queue, job{ID: id}, sending{wait: c.rnd.IntN(2) == 0, key: "key-" + id})
 	case 8:
-		return c.send(ctx, worker, queue, job{ID: id, Post: other}, false, "")
+		return c.send(ctx, worker, queue, job{ID: id, Post: other}, sending{})
 	case 9:
 		if i%4 != 0 {
-			return c.send(ctx, worker, queue, job{ID: id, Post: other}, true, "")
+			return c.send(ctx, worker, queue, job{ID: id, Post: other}, sending{wait: true})
 		}
-		return c.send(ctx, worker, queue, job{ID: id, Poison: true, Post: other}, c.rnd.IntN(2) == 0, "")
+		return c.send(ctx, worker, queue, job{ID: id, Poison: true, Post: other}, sending{wait: c.rnd.IntN(2) == 0})
 	case 10, 11:
 		return c.plan(ctx, worker, g.collector(), id, c.rnd.IntN(300))
 	case 12:
-		return c.plan(ctx, idle(c.life, c.number, i), g.collector(), id, c.rnd.IntN(3000))
+		worker = idle(c.life, c.number, i)
+		if c.rnd.IntN(2) == 0 {
+			return c.plan(ctx, worker, g.collector(), id, c.rnd.IntN(3000))
+		}
+		delay := time.Duration(0)
+		if c.rnd.IntN(2) == 0 {
+			delay = time.Duration(c.rnd.IntN(3000)) * time.Millisecond
+		}
+		return c.send(ctx, worker, queue, job{ID: id, Post: g.collector()}, sending{delay: delay})
 	case 13, 14:
 		return c.relay(ctx, worker, other, id, false)
 	}
@@ -107,7 +123,7 @@ func (c *client) failed(what string, err error) bool {
 	return true
 }
 
-func (c *client) send(ctx context.Context, worker, queue string, j job, wait bool, key string) bool {
+func (c *client) send(ctx context.Context, worker, queue string, j job, how sending) bool {
 	done := place{worker, "m:" + j.ID}
 	chain := []place{done}
 	if j.Post != "" {
@@ -120,24 +136,24 @@ func (c *client) send(ctx context.Context, worker, queue string, j job, wait boo
 	} else {
 		c.b.ask(c.life, chain...)
 	}
-	n, err := c.s.send(ctx, worker, queue, j, wait, key)
+	n, err := c.s.send(ctx, worker, queue, j, how)
 	var refusal *refusal
 	switch {
-	case errors.As(err, &refusal) && wait && (j.Poison && refusal.code == "poison" || refusal.code == "lease_lost"):
+	case errors.As(err, &refusal) && how.wait && (j.Poison && refusal.code == "poison" || refusal.code == "lease_lost"):
 		c.b.promise(true, done) // it is dead by now
 	case err != nil:
-		if key != "" {
-			c.b.keep(keyed{worker, queue, key, j})
+		if how.key != "" {
+			c.b.keep(keyed{worker, queue, how.key, j})
 		}
 		return c.failed("message "+j.ID, err)
 	case j.Poison:
-		if wait {
+		if how.wait {
 			c.b.complain(fmt.Errorf("message %s was completed, though handling it fails", j.ID))
 		}
 		c.b.promise(false, done)
 	default:
-		c.b.promise(wait, chain...)
-		if wait {
+		c.b.promise(how.wait, chain...)
+		if how.wait {
 			c.b.answer(done, n)
 		}
 	}
@@ -147,7 +163,7 @@ func (c *client) send(ctx context.Context, worker, queue string, j job, wait boo
 
 // resend repeats a send whose answer was lost: it must not count twice.
 func (c *client) resend(ctx context.Context, k keyed) bool {
-	return c.send(ctx, k.key, k.queue, k.job, true, k.idempotency)
+	return c.send(ctx, k.key, k.queue, k.job, sending{wait: true, key: k.idempotency})
 }
 
 func (c *client) plan(ctx context.Context, worker, collector, id string, ms int) bool {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ type refusal struct {
 func (r *refusal) Error() string { return r.status + ": " + r.text }
 
 // post sends a request once, without any retry, and decodes the answer.
-func (s *server) post(ctx context.Context, name, key, path, idempotency string, body, answer any) error {
+func (s *server) post(ctx context.Context, name, key, path string, how sending, body, answer any) error {
 	url := fmt.Sprintf("http://%s/gateway/%s/%s?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key=%s", s.addr, name, path, key)
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -122,8 +123,11 @@ func (s *server) post(ctx context.Context, name, key, path, idempotency string, 
 	if err != nil {
 		return err
 	}
-	if idempotency != "" {
-		req.Header.Set("X-Rivet-Idempotency-Key", idempotency)
+	if how.key != "" {
+		req.Header.Set("X-Rivet-Idempotency-Key", how.key)
+	}
+	if how.delay > 0 {
+		req.Header.Set("X-Rivet-Queue-Delay", strconv.FormatInt(how.delay.Milliseconds(), 10))
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -151,18 +155,18 @@ func (s *server) action(ctx context.Context, name, key, action string, arg, outp
 	if arg != nil {
 		args = append(args, arg)
 	}
-	return s.post(ctx, name, key, "action/"+action, "", map[string]any{"args": args}, &struct {
+	return s.post(ctx, name, key, "action/"+action, sending{}, map[string]any{"args": args}, &struct {
 		Output any `json:"output"`
 	}{output})
 }
 
 // send puts a message into a queue. When it waits it returns the reply.
-func (s *server) send(ctx context.Context, key, queue string, j job, wait bool, idempotency string) (int64, error) {
+func (s *server) send(ctx context.Context, key, queue string, j job, how sending) (int64, error) {
 	var answer struct {
 		Status   string
 		Response int64
 	}
-	err := s.post(ctx, "worker", key, "queue/"+queue, idempotency, map[string]any{"body": j, "wait": wait}, &answer)
+	err := s.post(ctx, "worker", key, "queue/"+queue, how, map[string]any{"body": j, "wait": how.wait}, &answer)
 	if err == nil && answer.Status != "completed" {
 		err = &refusal{status: "200", code: answer.Status, text: answer.Status}
 	}
