@@ -1,7 +1,7 @@
 // Actors serves the benchmark actors on an embedded engine, written as the README teaches it and tuned for nothing, so
 // that one load program can measure it beside other systems that offer the same actors.
 //
-// RIVET_LISTEN and RIVETKIT_STORAGE_PATH say where; SLEEP_MS is the idle time of sleeper; -mode=fast runs counter with
+// RIVET_LISTEN and RIVETKIT_STORAGE_PATH say where; SLEEP_MS is the idle time of sleeper and planner; -mode=fast runs counter with
 // the weaker durability option. One line on stdout says that it is ready.
 package main
 
@@ -28,11 +28,13 @@ import (
 // Nothing is what all of these are created with.
 type Nothing struct{}
 
-// Brands of the three actors.
+// Brands of the actors.
 type (
 	Counter struct{ Nothing }
 	Sleeper struct{ Nothing }
 	Room    struct{ Nothing }
+	Worker  struct{ Nothing }
+	Planner struct{ Nothing }
 )
 
 var (
@@ -112,7 +114,7 @@ func definitions(sleepAfter time.Duration, fast bool) []actor.Definition {
 	r.Options.SleepAfter = awake
 	actor.Handle(r, RoomShout, (*room).shout)
 	actor.View(r, RoomEcho, (*room).echo)
-	return []actor.Definition{c, s, r}
+	return []actor.Definition{c, s, r, workerDefinition(), plannerDefinition(sleepAfter)}
 }
 
 func main() {
@@ -158,10 +160,14 @@ func run() error {
 	return errors.Join(e.Close(), e.Err())
 }
 
-// debug tells, for the memory row of bench/compare, what the process holds after a garbage collection.
+// debug tells, for bench/compare, what the process holds after a garbage collection, and how late schedules fired.
 func debug(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/debug/pprof") {
 		http.DefaultServeMux.ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/debug/lateness" {
+		lateness.tell(w)
 		return
 	}
 	runtime.GC()

@@ -19,8 +19,11 @@ type bench struct {
 	span   time.Duration
 	actors string // binary of bench/actors
 	bare   string // binary of bench/bare
+	fill   string // binary of bench/fill
 	procs  []*process
 	n      int
+
+	sparse time.Duration // wake of an actor among few others, see density
 }
 
 func newBench(rounds int, span time.Duration) (*bench, error) {
@@ -28,8 +31,8 @@ func newBench(rounds int, span time.Duration) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, rounds: rounds, span: span, actors: filepath.Join(dir, "actors"), bare: filepath.Join(dir, "bare")}
-	for bin, pkg := range map[string]string{b.actors: "./bench/actors", b.bare: "./bench/bare"} {
+	b := &bench{dir: dir, rounds: rounds, span: span, actors: filepath.Join(dir, "actors"), bare: filepath.Join(dir, "bare"), fill: filepath.Join(dir, "fill")}
+	for bin, pkg := range map[string]string{b.actors: "./bench/actors", b.bare: "./bench/bare", b.fill: "./bench/fill"} {
 		cmd := exec.Command("go", "build", "-o", bin, pkg)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
@@ -50,12 +53,24 @@ func (b *bench) close() {
 type process struct {
 	cmd  *exec.Cmd
 	addr string // host:port
+	data string // its directory
 }
 
 func (b *bench) start(bin string, env []string, args ...string) (*process, error) {
 	b.n++
+	return b.startOn(fmt.Sprintf("%s/data-%d", b.dir, b.n), bin, env, args...)
+}
+
+// restart ends a server with a signal and starts the next life on what it stored.
+func (b *bench) restart(p *process, with syscall.Signal, env ...string) (*process, error) {
+	_ = p.cmd.Process.Signal(with) // it may be gone already
+	_ = p.cmd.Wait()
+	return b.startOn(p.data, b.actors, env)
+}
+
+func (b *bench) startOn(data, bin string, env []string, args ...string) (*process, error) {
 	cmd := exec.Command(bin, args...)
-	cmd.Env = append(os.Environ(), "RIVET_LISTEN=127.0.0.1:0", fmt.Sprintf("RIVETKIT_STORAGE_PATH=%s/data-%d", b.dir, b.n))
+	cmd.Env = append(os.Environ(), "RIVET_LISTEN=127.0.0.1:0", "RIVETKIT_STORAGE_PATH="+data)
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -65,7 +80,7 @@ func (b *bench) start(bin string, env []string, args ...string) (*process, error
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd}
+	p := &process{cmd: cmd, data: data}
 	b.procs = append(b.procs, p)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
