@@ -3,6 +3,7 @@ package queue
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 
 	"github.com/rivetgo/rivet/internal/wire/value"
 )
@@ -35,7 +36,7 @@ func (m *Message) Append(dst []byte) []byte {
 func DecodeMessage(src []byte) (m Message, err error) {
 	r := value.NewReader(src)
 	expect(&r, 6)
-	m = Message{Name: string(r.Text()), Body: r.Bytes(), SentAt: int64(r.Uint()), ReadyAt: int64(r.Uint()), Key: string(r.Text()), Waited: r.Bool()}
+	m = Message{Name: string(r.Text()), Body: r.Bytes(), SentAt: instant(&r), ReadyAt: instant(&r), Key: string(r.Text()), Waited: r.Bool()}
 	return m, r.Done()
 }
 
@@ -56,7 +57,7 @@ func (a *Attempt) Append(dst []byte) []byte {
 func DecodeAttempt(src []byte) (a Attempt, err error) {
 	r := value.NewReader(src)
 	expect(&r, 2)
-	a = Attempt{Count: int(r.Uint()), ReadyAt: int64(r.Uint())}
+	a = Attempt{Count: count(&r), ReadyAt: instant(&r)}
 	return a, r.Done()
 }
 
@@ -117,7 +118,7 @@ func DecodeReceipt(src []byte) (rc Receipt, err error) {
 	if outcome > uint64(Failed) {
 		r.Fail("unknown outcome")
 	}
-	rc.Outcome, rc.At, rc.Reply, rc.Failure = Outcome(outcome), int64(r.Uint()), r.Bytes(), readFailure(&r)
+	rc.Outcome, rc.At, rc.Reply, rc.Failure = Outcome(outcome), instant(&r), r.Bytes(), readFailure(&r)
 	return rc, r.Done()
 }
 
@@ -151,7 +152,7 @@ func DecodeDead(src []byte) (d Dead, err error) {
 		}
 		return Dead{}, err
 	}
-	d.Attempts, d.FailedAt, d.Target, d.Failure = int(r.Uint()), int64(r.Uint()), r.Bytes(), readFailure(&r)
+	d.Attempts, d.FailedAt, d.Target, d.Failure = count(&r), instant(&r), r.Bytes(), readFailure(&r)
 	return d, r.Done()
 }
 
@@ -214,7 +215,7 @@ func (o *Outgoing) Append(dst []byte) []byte {
 func DecodeOutgoing(src []byte) (o Outgoing, err error) {
 	r := value.NewReader(src)
 	expect(&r, 4)
-	o = Outgoing{Target: r.Bytes(), Queue: string(r.Text()), Body: r.Bytes(), SentAt: int64(r.Uint())}
+	o = Outgoing{Target: r.Bytes(), Queue: string(r.Text()), Body: r.Bytes(), SentAt: instant(&r)}
 	return o, r.Done()
 }
 
@@ -239,7 +240,7 @@ func (c *Counters) Append(dst []byte) []byte {
 func DecodeCounters(src []byte) (c Counters, err error) {
 	r := value.NewReader(src)
 	expect(&r, 4)
-	c = Counters{NextMessage: r.Uint(), NextSend: r.Uint(), WakeAt: int64(r.Uint()), Dead: int(r.Uint())}
+	c = Counters{NextMessage: r.Uint(), NextSend: r.Uint(), WakeAt: instant(&r), Dead: count(&r)}
 	return c, r.Done()
 }
 
@@ -247,6 +248,24 @@ func expect(r *value.Reader, fields int) {
 	if r.Array() != fields {
 		r.Fail("another number of fields")
 	}
+}
+
+// instant reads a time.
+func instant(r *value.Reader) int64 {
+	n := r.Uint()
+	if n > math.MaxInt64 {
+		r.Fail("a time beyond all time")
+	}
+	return int64(n)
+}
+
+// count reads a number of things.
+func count(r *value.Reader) int {
+	n := r.Uint()
+	if n > math.MaxInt32 {
+		r.Fail("an impossible number")
+	}
+	return int(n)
 }
 
 // Number is the part of a record's key that orders records by number.
