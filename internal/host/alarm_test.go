@@ -87,7 +87,7 @@ func TestG4_the_alarm_is_never_late(t *testing.T) {
 			t.Error("it ran early")
 		}
 		l.end(false)
-		if n := len(l.disk.batches); n != 0 {
+		if n := l.disk.written(); n != 0 {
 			t.Errorf("a wake for nothing committed %d times", n)
 		}
 		l.wantAlarm(now.Add(2 * time.Hour))

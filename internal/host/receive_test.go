@@ -51,7 +51,7 @@ func TestG5_a_message_taken_in_a_turn_belongs_to_it(t *testing.T) {
 			t.Fatal(err)
 		}
 		// When the turn succeeds, the message ends with it, in one commit.
-		before := len(l.disk.batches)
+		before := l.disk.written()
 		no(t, l.turn(func(c *Call, s *tally) error {
 			got, err := c.TryTake(c, Take{})
 			if len(got) != 1 || got[0].Attempt != 1 {
@@ -61,7 +61,7 @@ func TestG5_a_message_taken_in_a_turn_belongs_to_it(t *testing.T) {
 			return err
 		}))
 		asked.got(t, "")
-		if n := len(l.disk.batches) - before; n != 1 {
+		if n := l.disk.written() - before; n != 1 {
 			t.Errorf("the turn committed %d times", n)
 		}
 		if n := l.disk.count(record.KindMessage) + l.disk.count(record.KindAttempt); n != 0 {

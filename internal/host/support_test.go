@@ -183,6 +183,13 @@ func (d *disk) count(k record.Kind) (n int) {
 	return n
 }
 
+// written is how many batches were committed, durable or not.
+func (d *disk) written() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.batches)
+}
+
 // alarm is the durable alarm in milliseconds, 0 for none.
 func (d *disk) alarm() int64 {
 	d.mu.Lock()
@@ -609,7 +616,10 @@ func pass(d time.Duration) {
 }
 
 // no fails the test for an error.
-func no[E error](t testing.TB, err E) {
+func no[E error](t interface {
+	Helper()
+	Fatal(args ...any)
+}, err E) {
 	t.Helper()
 	if any(err) != any(*new(E)) {
 		t.Fatal(err)
