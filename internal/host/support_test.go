@@ -183,6 +183,13 @@ func (d *disk) count(k record.Kind) (n int) {
 	return n
 }
 
+// pending is how many commits wait.
+func (d *disk) pending() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.waiting)
+}
+
 // written is how many batches were committed, durable or not.
 func (d *disk) written() int {
 	d.mu.Lock()
