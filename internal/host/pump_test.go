@@ -145,7 +145,7 @@ func TestHandlersBeginAfterTheStart(t *testing.T) {
 		var order []string
 		s := handlers(func(_ *Call, d *Delivery) ([]byte, error) { order = append(order, string(d.Body)); return nil, nil })
 		s.OnCreate = func(c *Call, _ State, _ []byte) error {
-			c.KeepAwake(func(c *Call) error { // busy with the actor while it starts
+			c.KeepAwake("", func(c *Call) error { // busy with the actor while it starts
 				for range 10 {
 					_, err := c.Enqueue(c, "h", []byte("kept awake"), "", 0)
 					if err != nil {

@@ -41,7 +41,7 @@ func TestG5_every_message_finds_a_receiver(t *testing.T) {
 					moves[i] = r.IntN(10)
 				}
 				all = append(all, l.script("concurrent", func(c *Call, _ *tally) ([]byte, error) {
-					c.KeepAwake(func(c *Call) error {
+					c.KeepAwake("", func(c *Call) error {
 						for i := 0; ; i++ {
 							got, err := c.WaitTake(c, want)
 							if err != nil {
@@ -90,7 +90,7 @@ func TestG5_every_message_finds_a_receiver(t *testing.T) {
 				}
 			}
 			no(t, (<-l.script("concurrent", func(c *Call, _ *tally) ([]byte, error) {
-				c.KeepAwake(func(c *Call) error {
+				c.KeepAwake("", func(c *Call) error {
 					for {
 						got, err := c.WaitTake(c, Take{})
 						if err != nil {
