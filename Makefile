@@ -23,7 +23,7 @@ help: ## show this list
 build: ## compile everything; binaries of the command and the examples go to bin/
 	mkdir -p bin
 	go build ./...
-	go build -o bin/ ./cmd/rivet ./examples/counter ./examples/chat
+	go build -o bin/ ./cmd/rivet ./examples/chat ./examples/counter ./examples/files ./examples/reminder ./examples/worker
 
 .PHONY: test
 test: ## the tests of the main module
