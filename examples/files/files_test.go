@@ -67,7 +67,7 @@ func (b *browser) get(name, want string) {
 	}
 }
 
-func TestFilesSurviveACrash(t *testing.T) {
+func TestG2_FilesSurviveACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t)
 		large := strings.Repeat("0123456789", 50_000) // several parts
@@ -101,7 +101,7 @@ func (b broken) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestAnUploadThatBreaksOffChangesNothing(t *testing.T) {
+func TestG1_AnUploadThatBreaksOffChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t)
 		b.put("a", "whole")

@@ -33,7 +33,7 @@ func heard(t *testing.T, h rivet.Handle[Reminders], want ...string) {
 	}
 }
 
-func TestAReminderWakesAndSurvivesACrash(t *testing.T) {
+func TestG4_AReminderWakesAndSurvivesACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, ada := start(t)
 		must(t, Remind, ada, Once{"call home", 3600})
@@ -76,7 +76,7 @@ func TestADailyReminderFollowsItsTimeZone(t *testing.T) {
 	})
 }
 
-func TestWaterThatWasMissedIsNotDrunkLater(t *testing.T) {
+func TestG4_WaterThatWasMissedIsNotDrunkLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, ada := start(t)
 		must(t, Drink, ada, 120)

@@ -56,7 +56,7 @@ func TestOrdersAreReserved(t *testing.T) {
 }
 
 // However often the process dies while messages are under way, each is counted once.
-func TestOrdersAreReservedOnceAcrossCrashes(t *testing.T) {
+func TestG5_OrdersAreReservedOnceAcrossCrashes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app, main := shop(t)
 		var all []rivet.Handle[Order]

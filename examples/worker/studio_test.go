@@ -47,7 +47,7 @@ func TestAJobIsAnswered(t *testing.T) {
 	})
 }
 
-func TestJobsWaitAcrossSleepAndCrash(t *testing.T) {
+func TestG5_JobsWaitAcrossSleepAndCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := rivettest.Start(t, StudioDefinition())
 		h := Studios.GetOrCreate(app.Client(), rivet.Key{"a"}, Studio{})
@@ -71,7 +71,7 @@ func TestJobsWaitAcrossSleepAndCrash(t *testing.T) {
 	})
 }
 
-func TestAJobThatFailsIsKept(t *testing.T) {
+func TestG5_AJobThatFailsIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := rivettest.Start(t, StudioDefinition())
 		h := Studios.GetOrCreate(app.Client(), rivet.Key{"a"}, Studio{})
