@@ -215,3 +215,18 @@ func TestOptionsAreDocumented(t *testing.T) {
 		t.Fatalf("found %d options only", n)
 	}
 }
+
+var link = regexp.MustCompile(`\]\(([^)#\s"]+)(?:#[^)\s]*)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range append(pages(t), filepath.Join(root, "CHANGELOG.md")) {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", page, m[1])
+			}
+		}
+	}
+}
