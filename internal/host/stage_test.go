@@ -96,7 +96,7 @@ func TestG1_a_turn_is_one_batch_or_none(t *testing.T) {
 		}
 		want := map[record.Kind]int{
 			record.KindState: 1, record.KindMessage: 0, record.KindReceipt: 1, record.KindSchedule: 1, record.KindKV: 1,
-			record.KindOutbox: 1, record.KindCounters: 1, record.KindAttempt: -1,
+			record.KindOutbox: 1, record.KindCounters: 1,
 		}
 		if !maps.Equal(kinds, want) {
 			t.Errorf("the batch has %v, want %v", kinds, want)
