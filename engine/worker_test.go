@@ -521,3 +521,58 @@ func longWork(in chan<- struct{}, out <-chan struct{}) func(*actor.Ctx) error {
 		return nil
 	}
 }
+
+// A waiting sender whose actor is gone, or whose server ends, must neither create a new actor nor send twice.
+func TestG5_AWaitThatCannotGoOnSendsNothingTwice(t *testing.T) {
+	dir := t.TempDir()
+	serve := func() *Engine {
+		t.Helper()
+		e, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", StoragePath: dir, Log: quiet()}, workerDefinition(workFast, &workerProbe{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	e := serve()
+	request := func(c *rivet.Client, key string) <-chan error {
+		reply := make(chan error, 1)
+		go func() {
+			_, err := inbox.Request(t.Context(), workerAt(c, key), "hello")
+			reply <- err
+		}()
+		waitUntil(t, "the message", func() bool {
+			w, err := workerAt(c, key).Why(t.Context())
+			return err == nil && w.Queue != nil && w.Queue.Ready == 1
+		})
+		return reply
+	}
+	gone := request(e.Client(), "destroyed")
+	if err := workerAt(e.Client(), "destroyed").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-gone; !rivet.Is(err, "queue", "completion_waiter_dropped") {
+		t.Errorf("the actor was destroyed: %v", err)
+	}
+	if _, err := workers.Get(e.Client(), rivet.Key{"destroyed"}).Resolve(t.Context()); !rivet.Is(err, "actor", "not_found") {
+		t.Errorf("the wait made a new actor: %v", err)
+	}
+	outside, err := rivet.NewClient(e.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	ended := request(outside, "ended")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the server ended, and the sender heard of a reply")
+	}
+	e = serve()
+	defer e.Close()
+	for _, want := range []string{"hello", "nothing"} {
+		if got, err := takeOne.Call(t.Context(), workerAt(e.Client(), "ended"), ""); err != nil || got != want {
+			t.Errorf("took %q, %v; want %q", got, err, want)
+		}
+	}
+}

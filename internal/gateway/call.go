@@ -33,6 +33,7 @@ type call struct {
 	body     limitedBody
 	out      response
 	upgraded bool // the client's socket was handed over
+	moved    bool // the request has had an effect, and its actor did not live to answer
 }
 
 // setRay takes the client's ray id over, whatever it is, or makes one.
@@ -85,7 +86,13 @@ func setPath(u *url.URL, raw string) {
 	}
 }
 
-func (c *call) enterHTTP(a link.Actor) error { return a.HTTP(&c.out, &c.req) }
+func (c *call) enterHTTP(a link.Actor) error {
+	err := a.HTTP(&c.out, &c.req)
+	if errors.Is(err, link.ErrMoved) {
+		c.moved = true
+	}
+	return err
+}
 
 func (c *call) enterWebSocket(a link.Actor) error {
 	return a.WebSocket(&c.req, func() (*ws.Conn, error) {
@@ -111,6 +118,8 @@ func (c *call) finish(err error) error {
 	case c.out.begun:
 		c.g.cfg.Logger.Warn("request failed after its answer began", "ray", c.ray[0], "error", err)
 		panic(http.ErrAbortHandler) // the client must not take what it got for the whole answer
+	case c.moved:
+		return refusal.Moved(err)
 	case c.body.exceeded:
 		return refusal.BodyTooLarge()
 	}

@@ -266,7 +266,7 @@ func (g *Gateway) serve(c *call) error {
 			return err
 		}
 		err = g.cfg.Placement.With(ctx, actor, enter)
-		if try == maxResolves || !isGone(err) {
+		if try == maxResolves || c.moved || !isGone(err) {
 			return c.finish(err)
 		}
 		// The key led to an actor that was destroyed meanwhile: nothing was done, and the key may lead to another now.

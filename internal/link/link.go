@@ -27,6 +27,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -38,6 +39,10 @@ import (
 
 // ErrStopping says that the actor has begun to stop and did nothing with the request: place it again.
 var ErrStopping = errors.New("link: the actor is stopping")
+
+// ErrMoved is an ErrStopping of a request that has had an effect: it may only be handed to the same actor's next life, and
+// must not be answered as if nothing had happened.
+var ErrMoved = fmt.Errorf("%w: the request goes on in its next life", ErrStopping)
 
 // Name is an actor type that a runner can host.
 type Name struct {
@@ -81,7 +86,7 @@ type Runner interface {
 // Actor is a running actor as the engine sees it. All methods may be called concurrently.
 type Actor interface {
 	// HTTP serves one request. r.URL.Path is the actor's own path ("/action/increment"); gateway parameters are gone.
-	// ErrStopping: nothing was done and nothing was written to w.
+	// ErrStopping: nothing was done and nothing was written to w. ErrMoved: nothing was written to w.
 	HTTP(w http.ResponseWriter, r *http.Request) error
 	// WebSocket serves one socket. upgrade is called once the actor takes it, and completes the handshake. ErrStopping:
 	// upgrade was not called. The call returns when the actor has taken the socket over, not when it ends.

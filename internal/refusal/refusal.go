@@ -196,6 +196,16 @@ func Unavailable(cause error) *fault.Error {
 	return e
 }
 
+// Moved: the request put a message into a queue and waited for it when its actor stopped, and could not go on in a next
+// life. It must not be taken for one that had no effect.
+func Moved(cause error) *fault.Error {
+	e := newError("queue", "completion_waiter_dropped",
+		"The actor stopped while the message was waited for, and does not run again for now: unless the actor was destroyed, the message stays in its queue. Send with an idempotency key to be able to ask again.")
+	e.HTTPStatus = http.StatusServiceUnavailable
+	e.Cause = cause
+	return e
+}
+
 // ReadyTimeout: the actor did not get ready in time.
 func ReadyTimeout(actor id.ID) *fault.Error {
 	return with(newError("guard", "actor_ready_timeout",

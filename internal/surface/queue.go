@@ -3,6 +3,7 @@ package surface
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -26,8 +27,11 @@ type movedWait struct {
 
 type movedKey struct{}
 
-// serveQueue puts a message into a queue. host.ErrStopping says that the actor stops while the sender waits: the request
-// knows of the message now and can be served by the next life.
+// ErrMoved says that the actor stops while the sender of a message waits: the message is stored, the request knows of it
+// now, and the next life goes on with the wait. It is a host.ErrStopping.
+var ErrMoved = fmt.Errorf("%w while a sender waits", host.ErrStopping)
+
+// serveQueue puts a message into a queue. It may end with ErrMoved.
 func (s *Surface) serveQueue(w http.ResponseWriter, r *http.Request, name string, escaped bool) error {
 	a := s.actor
 	enc, version := encodingOf(r), readsVersion(r)
@@ -69,7 +73,7 @@ func (s *Surface) serveQueue(w http.ResponseWriter, r *http.Request, name string
 		began.id = moved.ID
 		*r = *r.WithContext(context.WithValue(r.Context(), movedKey{}, &began))
 		clear(w.Header()) // nothing was answered
-		return host.ErrStopping
+		return ErrMoved
 	case r.Context().Err() != nil:
 		return nil // nobody is left to be told
 	case err != nil:

@@ -137,6 +137,9 @@ func (a *running) Stop(reason link.StopReason) {
 func Kill(a link.Actor) { a.(*running).actor.Kill() }
 
 func stopping(err error) error {
+	if errors.Is(err, surface.ErrMoved) {
+		return link.ErrMoved
+	}
 	if errors.Is(err, host.ErrStopping) {
 		return link.ErrStopping
 	}
