@@ -84,7 +84,6 @@ func (w *world) mark(it *Item) { w.undo = append(w.undo, w.index.Mark(it)) }
 func (w *world) at(t *rapid.T) int64 { return w.now + rapid.Int64Range(-20, 100).Draw(t, "in") }
 
 func any1(modelItem) bool        { return true }
-func isLeased(m modelItem) bool  { return m.state == leased }
 func notLeased(m modelItem) bool { return m.state != leased }
 
 func TestIndexAgreesWithItsModel(t *testing.T) {
