@@ -56,6 +56,10 @@ func callCycle(chain []string, self string) *fault.Error {
 	return &fault.Error{Group: "actor", Code: "call_cycle", HTTPStatus: 409, Message: "The call comes back to an actor that waits for it and would never end: " + text.String() + self + ". Make one of the calls outside a turn (HandleConcurrent), or send instead of calling."}
 }
 
+func turnTooLarge(size, limit int) *fault.Error {
+	return fault.New("actor", "turn_too_large", fmt.Sprintf("The turn would store %d bytes, the limit is %d: change less in one turn, or raise Options.MaxTurnBytes", size, limit))
+}
+
 // checkOutgoing refuses a message to a client that is over the limit.
 func (a *Actor) checkOutgoing(size int) *fault.Error {
 	if limit := a.spec.Options.MaxOutgoingBytes; size > limit {

@@ -200,3 +200,32 @@ func TestKVLimits(t *testing.T) {
 	}
 	l.end(false)
 }
+
+// A turn that writes without end is refused when it has written too much, not when it ends.
+func TestG7_a_turn_cannot_collect_without_bound(t *testing.T) {
+	s := scripted(spec())
+	s.Options.MaxTurnBytes = 10_000
+	l := start(t, s, newDisk())
+	wrote := 0
+	err := l.turn(func(c *Call, _ *tally) error {
+		for range 1000 { // the same pair again and again is no more than one
+			if err := c.KVPut([]Pair{{[]byte("k"), make([]byte, 100)}}); err != nil {
+				return err
+			}
+		}
+		for n := range 1000 {
+			wrote = n
+			if err := c.KVPut([]Pair{{fmt.Append(nil, n), make([]byte, 100)}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !is(err, "actor", "turn_too_large") || wrote < 80 || wrote > 100 {
+		t.Errorf("after %d pairs: %v", wrote, err)
+	}
+	if n := l.disk.count(record.KindKV); n != 0 {
+		t.Errorf("%d pairs were written", n)
+	}
+	l.end(false)
+}

@@ -17,6 +17,7 @@ import (
 // belongs to the turn, so nobody else sees it in between.
 type stage struct {
 	puts    map[string][]byte // sealed values by key; nil: the key is deleted
+	size    int               // bytes of keys and values in puts
 	spans   []record.Span     // deleted before the puts
 	ending  []func() error    // run when the handler has succeeded, still staging
 	undo    []func()          // run in reverse order when the turn fails
@@ -28,6 +29,10 @@ func (s *stage) put(key, value []byte) {
 	if s.puts == nil {
 		s.puts = make(map[string][]byte)
 	}
+	if old, ok := s.puts[string(key)]; ok {
+		s.size -= len(key) + len(old)
+	}
+	s.size += len(key) + len(value)
 	s.puts[string(key)] = value
 }
 
@@ -36,7 +41,13 @@ func (s *stage) delete(key []byte) { s.put(key, nil) }
 
 // deleteSpan stages the removal of a range, and drops what the turn itself put there.
 func (s *stage) deleteSpan(span record.Span) {
-	maps.DeleteFunc(s.puts, func(k string, _ []byte) bool { return span.Contains([]byte(k)) })
+	maps.DeleteFunc(s.puts, func(k string, v []byte) bool {
+		if !span.Contains([]byte(k)) {
+			return false
+		}
+		s.size -= len(k) + len(v)
+		return true
+	})
 	s.spans = append(s.spans, span)
 }
 
@@ -101,7 +112,16 @@ func (c *Call) change(fn func(t *turn) error) error {
 	if t == nil {
 		return c.actor.doTurn(c, &turn{late: errTimedOut, internal: true}, func(c *Call, _ State) error { return c.turn.change(fn) })
 	}
-	return t.change(fn)
+	return t.change(func(t *turn) error {
+		if err := fn(t); err != nil {
+			return err
+		}
+		// What is too much to store must not fill the memory before that is found out (G7).
+		if limit := c.actor.spec.Options.MaxTurnBytes; t.stage.size > limit {
+			return turnTooLarge(t.stage.size, limit)
+		}
+		return nil
+	})
 }
 
 func (t *turn) change(fn func(t *turn) error) error {

@@ -253,7 +253,7 @@ func (a *Actor) settle(c *Call, t *turn) error {
 		return nil
 	}
 	if size, limit := tc.batch.Size(), a.spec.Options.MaxTurnBytes; size > limit {
-		return fault.New("actor", "turn_too_large", fmt.Sprintf("The turn would store %d bytes, the limit is %d: change less in one turn, or raise Options.MaxTurnBytes", size, limit))
+		return turnTooLarge(size, limit)
 	}
 	written := a.conns.takeChanges(&tc.batch, states)
 	if err := a.commit(tc); err != nil {
