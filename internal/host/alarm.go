@@ -125,6 +125,11 @@ func (a *Actor) rearm() {
 	if !ok {
 		return // a timer that fires for nothing does no harm
 	}
+	a.arm(at)
+}
+
+// arm sets the timer to an instant, unless it is set to an earlier one. The caller holds the turn.
+func (a *Actor) arm(at int64) {
 	al := &a.alarm
 	if al.armed != 0 && al.armed <= at {
 		return // it looks again when it fires
@@ -143,6 +148,7 @@ func (a *Actor) tick() {
 		now := time.Now()
 		a.alarm.armed = 0
 		err := c.turn.change(func(t *turn) error {
+			t.stage.onUndo(func() { a.arm(unixMilli(now.Add(retryTaking))) })
 			a.ripen(t, now)
 			t.stage.onApplied(a.rearm)
 			return a.fireDue(t, now)

@@ -134,3 +134,34 @@ func TestG1_a_refused_message_leaves_nothing(t *testing.T) {
 		l.end(false)
 	})
 }
+
+// What comes due together may be more than one turn may store.
+func TestG6_more_is_due_than_fits_into_a_turn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := boxes()
+		s.Options.MaxTurnBytes, s.Options.QueueMaxAttempts = 4000, 1
+		l := start(t, s, newDisk())
+		for range 20 {
+			l.put("a", string(make([]byte, 1000)))
+			sp := after(newID(), time.Minute, "add")
+			sp.Args = append([]byte{0x81, 0x59, 0x03, 0xe8}, make([]byte, 1000)...)
+			l.sets(sp)
+		}
+		no(t, l.outside(func(c *Call) error {
+			got, err := c.TryTake(c, Take{Max: 20})
+			if len(got) != 20 {
+				t.Errorf("took %d", len(got))
+			}
+			return err
+		}))
+		pass(2 * time.Minute)
+		if n := l.disk.count(record.KindDead); n != 20 {
+			t.Errorf("%d messages were given up", n)
+		}
+		if n := l.count(); n != 20 {
+			t.Errorf("%d schedules ran", n)
+		}
+		l.end(false)
+		l.wantAlarm(time.Time{})
+	})
+}

@@ -429,9 +429,15 @@ func (m *mailbox) hear(id uint64) []*sender {
 // retryTaking is when a message is looked at again that could not be read.
 const retryTaking = time.Second
 
+// fillsTurn reports whether a turn holds so much that the actor's own work should go on in the next.
+func (a *Actor) fillsTurn(t *turn) bool { return t.stage.size > a.spec.Options.MaxTurnBytes/2 }
+
 // ripen makes delayed messages ready and takes leases back that are over.
 func (a *Actor) ripen(t *turn, now time.Time) {
 	for _, it := range a.mailbox.index.Ripen(unixMilli(now)) {
+		if a.fillsTurn(t) {
+			return // they are over still: the timer looks again at once
+		}
 		if err := a.failed(t, it, nil, errLeaseOver, now); err != nil {
 			a.Log().Error("lease cannot be taken back now", "message", it.ID, "error", err)
 			a.mailbox.index.Extend(it, unixMilli(now.Add(retryTaking)))

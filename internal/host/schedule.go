@@ -98,7 +98,7 @@ func (a *Actor) fireDue(t *turn, now time.Time) error {
 		room = 0 // what is due now fires in the next life
 	}
 	a.mu.Unlock()
-	for room > 0 {
+	for room > 0 && !a.fillsTurn(t) {
 		row, ok := st.Min()
 		if !ok || !schedule.Due(row, unixMilli(now)) {
 			return nil

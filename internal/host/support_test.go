@@ -641,3 +641,6 @@ func is(err error, group, code string) bool {
 
 // newRand is the randomness of a seed.
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// newID is an id that no other schedule has.
+func newID() string { return id.New(0).String() }
