@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -19,7 +20,7 @@ type DeadLetter struct {
 // DeadLetters lists at most limit dead letters, oldest number first, with what the call's own turn changed.
 func (c *Call) DeadLetters(ctx context.Context, limit int) (out []DeadLetter, err error) {
 	read := func(t *turn) error {
-		return c.actor.each(ctx, record.KindDead, func(id uint64, payload []byte) error {
+		err := c.actor.each(ctx, record.KindDead, func(id uint64, payload []byte) error {
 			if _, gone := t.stage.get(deadKey(id)); gone || len(out) >= limit {
 				return nil
 			}
@@ -27,6 +28,26 @@ func (c *Call) DeadLetters(ctx context.Context, limit int) (out []DeadLetter, er
 			out = append(out, DeadLetter{id, d})
 			return err
 		})
+		if err != nil {
+			return err
+		}
+		for k, v := range t.stage.puts { // what the turn itself gave up
+			if record.Kind(k[0]) != record.KindDead || v == nil {
+				continue
+			}
+			payload, err := record.Open(record.KindDead, v)
+			if err != nil {
+				return err
+			}
+			d, err := queue.DecodeDead(slices.Clone(payload))
+			if err != nil {
+				return err
+			}
+			out = append(out, DeadLetter{numberOf([]byte(k)), d})
+		}
+		slices.SortFunc(out, func(a, b DeadLetter) int { return cmp.Compare(a.ID, b.ID) })
+		out = out[:min(len(out), max(limit, 0))]
+		return nil
 	}
 	if t := c.inTurn(); t != nil && t.view {
 		return out, read(t)

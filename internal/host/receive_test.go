@@ -502,3 +502,66 @@ func TestWaitsEndWithTheirContext(t *testing.T) {
 		l.end(false)
 	})
 }
+
+// Dead letters: listed with what the turn itself changed, replayed, dropped.
+func TestG5_dead_letters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := boxes()
+		s.Options.QueueMaxAttempts = 1
+		l := start(t, s, newDisk())
+		for _, body := range []string{"1", "2", "3", "4"} {
+			l.put("a", body)
+		}
+		list := func(c *Call) (bodies []string) {
+			t.Helper()
+			dead, err := c.DeadLetters(c, 10)
+			no(t, err)
+			for _, d := range dead {
+				bodies = append(bodies, string(d.Body))
+			}
+			return bodies
+		}
+		want := func(c *Call, bodies ...string) {
+			t.Helper()
+			if got := list(c); !slices.Equal(got, bodies) {
+				t.Errorf("dead letters %q, want %q", got, bodies)
+			}
+		}
+		for range 2 { // the second time after a turn that failed
+			_ = l.turn(func(c *Call, _ *tally) error {
+				got, err := c.TryTake(c, Take{Max: 3})
+				no(t, err)
+				for _, d := range slices.Backward(got) {
+					no(t, c.Fail(d, errBroken))
+				}
+				want(c, "1", "2", "3")
+				return errBroken
+			})
+		}
+		no(t, l.turn(func(c *Call, _ *tally) error {
+			got, err := c.TryTake(c, Take{Max: 3})
+			no(t, err)
+			for _, d := range got {
+				no(t, c.Fail(d, errBroken))
+			}
+			return nil
+		}))
+		l = l.restart()
+		no(t, l.turn(func(c *Call, _ *tally) error {
+			want(c, "1", "2", "3")
+			no(t, errors.Join(c.Replay(c, 1), c.DropDeadLetter(c, 2)))
+			want(c, "3")
+			if err := c.Replay(c, 2); !is(err, "queue", "dead_letter_not_found") {
+				t.Errorf("Replay of what was dropped: %v", err)
+			}
+			return nil
+		}))
+		if got := l.takes(); !slices.Equal(got, []string{"4", "1"}) {
+			t.Errorf("received %q", got)
+		}
+		if n := l.mailbox.counters.Dead; n != 1 {
+			t.Errorf("%d dead letters are counted", n)
+		}
+		l.end(false)
+	})
+}
