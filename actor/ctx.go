@@ -77,6 +77,11 @@ func (c *Ctx) Sleep() { c.call.Sleep() }
 // the turn succeeds. The actor then accepts no calls, and its key is free for a new actor.
 func (c *Ctx) Destroy() { c.call.Destroy() }
 
+// WakeAt asks that the actor be awake for its run loop at an instant, whatever it was put to sleep for; the zero time asks
+// for nothing any more. One instant is kept, durable with the turn; outside a turn it is one of its own. Without
+// Spec.Run it is actor.run_handler_unavailable. For actions use At.
+func (c *Ctx) WakeAt(at time.Time) error { return local(c.call.SetWakeAt(at)) }
+
 // Save returns when every turn so far is durable, or with an error that says it may not be. A turn itself need not call
 // it: its own changes are durable before its reply leaves.
 func (c *Ctx) Save(ctx context.Context) error { return local(c.call.Save(ctx)) }

@@ -175,8 +175,8 @@ func AtMost(n int) ReceiveOption { return func(t *host.Take) { t.Max = n } }
 // Lease sets how long the receiver has for each message. Default Options.QueueLease.
 func Lease(d time.Duration) ReceiveOption { return func(t *host.Take) { t.Lease = d } }
 
-// Where takes only messages whose body fits; others stay in line for other receivers. It runs within a turn and must be
-// quick. A body that is not a B does not fit.
+// Where takes only messages whose body fits; others stay in line for other receivers. It runs within a turn: it must
+// be quick and must not use a Ctx. A body that is not a B does not fit.
 func Where[B any](fits func(body B) bool) ReceiveOption {
 	return func(t *host.Take) {
 		t.Fits = func(name string, body []byte) bool {

@@ -31,7 +31,7 @@ func (a *Actor) wantedAlarm(now int64, asleep bool) int64 {
 			want = at
 		}
 	}
-	if at := a.mailbox.counters.WakeAt; at != 0 {
+	if at := a.mailbox.counters.WakeAt; at > now { // one that passed while it was awake is fulfilled
 		consider(at)
 	}
 	if a.doomed {
