@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -21,17 +22,19 @@ func groupOf(life int) group          { return group(life / groupLives) }
 func (g group) worker(i int) string   { return fmt.Sprintf("w-%d-%d", g, i%perGroup) }
 func (g group) collector() string     { return fmt.Sprintf("c-%d", g) }
 func idle(life, client, i int) string { return fmt.Sprintf("idle-%d-%d-%d", life, client, i) }
-func isCollector(key string) bool     { return key[0] == 'c' }
-func everybody(string) bool           { return true }
-func (g group) includes(k string) bool {
-	var n int
-	_, err := fmt.Sscanf(k[2:], "%d", &n)
-	return err == nil && k[0] != 'i' && n == int(g)
+
+// includes reports whether a worker is one of the group's, whom somebody calls.
+func (g group) includes(key string) bool {
+	return key == g.collector() || strings.HasPrefix(key, fmt.Sprintf("w-%d-", g))
 }
+
+func isCollector(key string) bool { return strings.HasPrefix(key, "c-") }
+func everybody(string) bool       { return true }
 
 // job is a message, see victim.Job.
 type job struct {
 	ID     string `json:"id"`
+	Takes  int    `json:"takes,omitempty"`
 	Poison bool   `json:"poison,omitempty"`
 	Post   string `json:"post,omitempty"`
 }
@@ -102,11 +105,11 @@ func (c *client) step(ctx context.Context, g group, i int, id, worker, other str
 		if c.rnd.IntN(2) == 0 {
 			return c.plan(ctx, worker, g.collector(), id, c.rnd.IntN(3000))
 		}
-		delay := time.Duration(0)
 		if c.rnd.IntN(2) == 0 {
-			delay = time.Duration(c.rnd.IntN(3000)) * time.Millisecond
+			delay := time.Duration(c.rnd.IntN(3000)) * time.Millisecond
+			return c.send(ctx, worker, queue, job{ID: id, Post: g.collector()}, sending{delay: delay})
 		}
-		return c.send(ctx, worker, queue, job{ID: id, Post: g.collector()}, sending{delay: delay})
+		return c.send(ctx, worker, queue, job{ID: id, Takes: c.rnd.IntN(50), Post: g.collector()}, sending{})
 	case 13, 14:
 		return c.relay(ctx, worker, other, id, false)
 	}
@@ -115,8 +118,8 @@ func (c *client) step(ctx context.Context, g group, i int, id, worker, other str
 
 // failed deals with an error: it reports false when there was no answer, else the answer should not have come.
 func (c *client) failed(what string, err error) bool {
-	var refusal *refusal
-	if !errors.As(err, &refusal) {
+	var refused *refusal
+	if !errors.As(err, &refused) {
 		return false
 	}
 	c.b.complain(fmt.Errorf("%s: %w", what, err))
@@ -137,9 +140,9 @@ func (c *client) send(ctx context.Context, worker, queue string, j job, how send
 		c.b.ask(c.life, chain...)
 	}
 	n, err := c.s.send(ctx, worker, queue, j, how)
-	var refusal *refusal
+	var refused *refusal
 	switch {
-	case errors.As(err, &refusal) && how.wait && (j.Poison && refusal.code == "poison" || refusal.code == "lease_lost"):
+	case errors.As(err, &refused) && how.wait && (j.Poison && refused.code == "poison" || refused.code == "lease_lost"):
 		c.b.promise(true, done) // it is dead by now
 	case err != nil:
 		if how.key != "" {
@@ -187,9 +190,9 @@ func (c *client) relay(ctx context.Context, worker, other, id string, fail bool)
 	}
 	var n int64
 	err := c.s.action(ctx, "worker", worker, "relay", map[string]any{"id": id, "post": other, "fail": fail}, &n)
-	var refusal *refusal
+	var refused *refusal
 	switch {
-	case fail && errors.As(err, &refusal) && refusal.code == "poison":
+	case fail && errors.As(err, &refused) && refused.code == "poison":
 		return true
 	case err != nil:
 		return c.failed("relay "+id, err)

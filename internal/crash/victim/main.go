@@ -27,6 +27,7 @@ type (
 // Job is a message.
 type Job struct {
 	ID     string `json:"id"`
+	Takes  int64  `json:"takes,omitempty"`  // milliseconds before its effect
 	Poison bool   `json:"poison,omitempty"` // handling it fails, always
 	Post   string `json:"post,omitempty"`   // post the id to this worker too
 }
@@ -140,7 +141,27 @@ func (s *worker) work(c *actor.Ctx, j Job) (int, error) {
 	return n, err
 }
 
-func (s *worker) sum(c *actor.Ctx, m *actor.Message[Job, int]) (int, error) { return s.work(c, m.Body) }
+func (s *worker) sum(c *actor.Ctx, m *actor.Message[Job, int]) (int, error) {
+	if err := m.Body.takeTime(c); err != nil {
+		return 0, err
+	}
+	return s.work(c, m.Body)
+}
+
+// takeTime makes it likely that a kill hits while the message is in hands.
+func (j Job) takeTime(c *actor.Ctx) error {
+	if j.Takes == 0 {
+		return nil
+	}
+	timer := time.NewTimer(time.Duration(j.Takes) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.Done():
+		return c.Err()
+	}
+}
 
 func (s *worker) posted(c *actor.Ctx, m *actor.Message[string, rivet.None]) (rivet.None, error) {
 	_, err := s.note(c, "p:"+m.Body)
@@ -152,6 +173,9 @@ func run(c *actor.Ctx, self actor.Self[worker]) error {
 	for m, err := range actor.Receive(c, Jobs) {
 		if err != nil {
 			return err
+		}
+		if err := m.Body.takeTime(c); err != nil {
+			return err // the actor stops
 		}
 		err := self.Turn(func(s *worker, c *actor.Ctx) error {
 			n, err := s.work(c, m.Body)
