@@ -289,10 +289,13 @@ func nullable(p any) bool {
 	return false
 }
 
-// DecodeValue reads one value from outside into v, a pointer. Undefined and null leave v as it is. Errors are *ArgsError.
+// DecodeValue reads one value from outside into v, a pointer. Undefined and null leave v as it is, unless it reads CBOR
+// itself: it then tells null from undefined. Errors are *ArgsError.
 func DecodeValue(src []byte, v any) error {
 	if len(src) == 1 && (src[0] == undefined || src[0] == null) {
-		return nil
+		if _, reads := v.(cbor.Unmarshaler); !reads || src[0] == undefined {
+			return nil
+		}
 	}
 	if err := dec.Unmarshal(src, v); err != nil {
 		return &ArgsError{Reason: fmt.Sprintf("does not fit %s: %s", typeName(v), reason(err))}

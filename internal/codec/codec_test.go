@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,5 +165,23 @@ func TestShortWaysAgreeWithTheLongWay(t *testing.T) {
 	var n int64
 	if err := DecodeArgs([]byte{0x81, 0x01, 0x02}, &n); err == nil {
 		t.Error("bytes after the argument were accepted")
+	}
+}
+
+// item keeps what it read, as rivet.Raw does.
+type item []byte
+
+func (r *item) UnmarshalCBOR(b []byte) error { *r = append((*r)[:0], b...); return nil }
+
+func TestNullReachesTypesThatReadCBOR(t *testing.T) {
+	for _, src := range []struct{ in, want []byte }{{[]byte{0xf6}, []byte{0xf6}}, {[]byte{0xf7}, nil}, {[]byte{0x01}, []byte{0x01}}} {
+		var got item
+		if err := DecodeValue(src.in, &got); err != nil || !slices.Equal(got, src.want) {
+			t.Errorf("%x: got %x, %v, want %x", src.in, got, err, src.want)
+		}
+	}
+	n := 5
+	if err := DecodeValue([]byte{0xf6}, &n); err != nil || n != 5 {
+		t.Errorf("null changed a number: %d, %v", n, err)
 	}
 }

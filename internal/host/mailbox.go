@@ -259,6 +259,7 @@ func queueNotFound(name string) *fault.Error {
 		Message: fmt.Sprintf("The actor has no queue `%s`: declare it with rivet.NewQueue, or set Options.IgnoreUnknownQueues to drop such messages.", name)}).With(m)
 }
 
+// queueFull is in upstream's words, which name no knob: it is Options.MaxQueueSize.
 func queueFull(limit, dead int) *fault.Error {
 	m := value.AppendMapHead(nil, 1)
 	m = value.AppendInt(value.AppendText(m, "limit"), int64(limit))
@@ -266,7 +267,7 @@ func queueFull(limit, dead int) *fault.Error {
 	if dead > 0 {
 		text += fmt.Sprintf(" %d of them are dead letters: replay or drop them.", dead)
 	}
-	return (&fault.Error{Group: "queue", Code: "full", Message: text + " Send later, or raise Options.MaxQueueSize.", HTTPStatus: 400}).With(m)
+	return (&fault.Error{Group: "queue", Code: "full", Message: text, HTTPStatus: 400}).With(m)
 }
 
 func messageTooLarge(size, limit int) *fault.Error {

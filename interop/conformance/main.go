@@ -1,0 +1,69 @@
+// Conformance serves one small actor for each capability of the runtime, written with the public API only; README.md
+// lists them. Official clients and other test programs find them under the names they expect.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/rivetgo/rivet/actor"
+	"github.com/rivetgo/rivet/engine"
+)
+
+// shutdownTimeout lets the program end within a second, although some of its actors ignore that they should.
+const shutdownTimeout = 500 * time.Millisecond
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if endpoint := os.Getenv("RIVET_ENDPOINT"); endpoint != "" {
+		os.Exit(join(endpoint))
+	}
+	os.Exit(serve(signals))
+}
+
+// definitions are all actors, chapter by chapter.
+func definitions() []actor.Definition {
+	return slices.Concat(
+		actionActors(), failureActors(), varActors(), connectionActors(), storageActors(), observerActors(), runActors(),
+		queueActors(), accessActors(), requestActors(), socketActors(), sleepActors(), hibernationActors(),
+	)
+}
+
+// join would run the actors under an engine elsewhere.
+func join(endpoint string) int {
+	fmt.Fprintf(os.Stderr, "conformance: RIVET_ENDPOINT is %s, but running under an engine in another process is not there yet: unset it to serve from this process, on RIVET_LISTEN\n", endpoint)
+	return 2
+}
+
+// serve runs the actors under an engine of this process until a signal comes.
+func serve(signals <-chan os.Signal) int {
+	cfg, err := engine.Load(filepath.Base(os.Args[0]), os.Args[1:], os.Getenv, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	if cfg.ShutdownTimeout == 0 {
+		cfg.ShutdownTimeout = shutdownTimeout
+	}
+	if cfg.StoragePath == "" {
+		dir, err := os.MkdirTemp("", "rivet-conformance-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		cfg.StoragePath = dir
+	}
+	return engine.Program{Actors: definitions()}.Run(cfg, os.Stderr, signals)
+}
