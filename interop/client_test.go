@@ -30,6 +30,21 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// TestConformance runs the newest client in every encoding against the conformance actors.
+func TestConformance(t *testing.T) {
+	s := startServer(t, conformance)
+	for _, encoding := range encodings {
+		t.Run(encoding, func(t *testing.T) {
+			t.Parallel() // the script waits more than it works
+			runScript(t, "conformance.test.mjs", map[string]string{
+				"RIVET_ENDPOINT":   s.url(),
+				"INTEROP_CLIENT":   "2.3.19",
+				"INTEROP_ENCODING": encoding,
+			})
+		})
+	}
+}
+
 // TestG2_Restart ends the server by SIGKILL and SIGTERM under a client: what was acknowledged stays, and clients find
 // back as far as their version does.
 func TestG2_Restart(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	counterExample = "../examples/counter"
 	chatExample    = "../examples/chat"
 	testServer     = "testserver"
+	conformance    = "conformance"
 )
 
 const (

@@ -3,12 +3,10 @@
 package main
 
 import (
-	"errors"
-	"flag"
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -45,16 +43,9 @@ func join(endpoint string) int {
 
 // serve runs the actors under an engine of this process until a signal comes.
 func serve(signals <-chan os.Signal) int {
-	cfg, err := engine.Load(filepath.Base(os.Args[0]), os.Args[1:], os.Getenv, os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	if cfg.ShutdownTimeout == 0 {
-		cfg.ShutdownTimeout = shutdownTimeout
+	cfg := engine.Config{
+		Listen: os.Getenv("RIVET_LISTEN"), StoragePath: os.Getenv("RIVETKIT_STORAGE_PATH"),
+		ShutdownTimeout: shutdownTimeout, LogLevel: os.Getenv("RIVET_LOG_LEVEL"),
 	}
 	if cfg.StoragePath == "" {
 		dir, err := os.MkdirTemp("", "rivet-conformance-")
@@ -65,5 +56,23 @@ func serve(signals <-chan os.Signal) int {
 		defer os.RemoveAll(dir)
 		cfg.StoragePath = dir
 	}
-	return engine.Program{Actors: definitions()}.Run(cfg, os.Stderr, signals)
+	e, err := engine.Start(context.Background(), cfg, definitions()...)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Fprintln(os.Stderr, "conformance: serving at", e.URL())
+	select {
+	case <-signals:
+	case <-e.Done():
+	}
+	failed := e.Err()
+	if err := e.Close(); err != nil { // some actors never end by themselves, as they should
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+	}
+	if failed != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", failed)
+		return 1
+	}
+	return 0
 }

@@ -138,14 +138,15 @@ func destroy() actor.Definition {
 		return m.Body, nil
 	})
 	destroyAction(d)
-	d.OnRequest = func(_ *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
+	d.OnRequest = func(c *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/state" {
 			notFound(w)
 			return
 		}
 		v, err := see(self)
 		if err != nil {
-			panic(err)
+			internalError(c, w, err)
+			return
 		}
 		writeJSON(w, http.StatusOK, v)
 	}

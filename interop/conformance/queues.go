@@ -75,7 +75,7 @@ type completable struct {
 // take waits for the next message of a queue; nil when the timeout is over.
 func (r *completable) take(name string, timeout *float64) (*rawMessage, error) {
 	if r.current != nil {
-		return nil, &rivet.Error{Group: "queue", Code: "previous_message_not_completed", Message: "Previous queue message has not been completed"}
+		return nil, &rivet.Error{Group: "queue", Code: "previous_message_not_completed", Message: "Previous completable queue message is not completed. Call `message.complete(...)` before receiving the next message."}
 	}
 	got, err := receive(r.c, r.c, []string{name}, 1, timeout)
 	if err != nil || len(got) == 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -23,10 +22,11 @@ func requestActors() []actor.Definition {
 func rawHTTP() actor.Definition {
 	type state struct{ Requests int }
 	d := define[state]("rawHttpActor", actor.Options{})
-	d.OnRequest = func(_ *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
+	d.OnRequest = func(c *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
 		var count int
 		if err := self.Do(func(s *state) { s.Requests++; count = s.Requests }); err != nil {
-			panic(err)
+			internalError(c, w, err)
+			return
 		}
 		switch {
 		case r.URL.Path == "/api/hello":
@@ -69,8 +69,8 @@ func rawHTTPNoHandler() actor.Definition {
 // 65: a Go handler that writes nothing answers 200; upstream's has to return something.
 func rawHTTPVoid() actor.Definition {
 	d := define[struct{}]("rawHttpVoidReturnActor", actor.Options{})
-	d.OnRequest = func(*actor.Ctx, actor.Self[struct{}], http.ResponseWriter, *http.Request) {
-		panic(errors.New("onRequest handler must return a Response"))
+	d.OnRequest = func(c *actor.Ctx, _ actor.Self[struct{}], w http.ResponseWriter, _ *http.Request) {
+		internalError(c, w, errors.New("onRequest handler must return a Response"))
 	}
 	return d
 }
@@ -83,10 +83,11 @@ func rawHTTPRouter() actor.Definition {
 		s.router = usersRouter()
 		return nil
 	}
-	d.OnRequest = func(_ *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
+	d.OnRequest = func(c *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
 		var router *http.ServeMux
 		if err := self.Do(func(s *state) { router = s.router }); err != nil {
-			panic(err)
+			internalError(c, w, err)
+			return
 		}
 		router.ServeHTTP(w, r)
 	}
@@ -116,7 +117,8 @@ func usersRouter() *http.ServeMux {
 	withBody := func(w http.ResponseWriter, r *http.Request, status int, id *int) {
 		out := map[string]any{"id": id}
 		if err := json.NewDecoder(r.Body).Decode(&out); err != nil {
-			panic(fmt.Errorf("the body is not a JSON object: %w", err))
+			writeText(w, http.StatusInternalServerError, "Internal Server Error") // as upstream's router
+			return
 		}
 		writeJSON(w, status, out)
 	}

@@ -27,6 +27,14 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Write([]byte(text))
 }
 
+// internalError answers as the runtime does when a handler fails.
+func internalError(c *actor.Ctx, w http.ResponseWriter, err error) {
+	c.Log().Error("request failed", "error", err)
+	writeJSON(w, http.StatusInternalServerError, map[string]string{
+		"group": "rivetkit", "code": "internal_error", "message": "An internal error occurred",
+	})
+}
+
 func notFound(w http.ResponseWriter) { writeText(w, http.StatusNotFound, "Not Found") }
 
 // headersOf flattens headers as JavaScript has them: lower-case names, values joined.
@@ -111,7 +119,8 @@ func requestAccess() actor.Definition {
 	d.OnRequest = func(c *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
 		rec := recordOf(actor.Request{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header})
 		if err := self.Do(func(s *state) { s.OnRequest = rec }); err != nil {
-			panic(err)
+			internalError(c, w, err)
+			return
 		}
 		writeJSON(w, http.StatusOK, rec)
 	}

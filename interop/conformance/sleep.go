@@ -277,7 +277,8 @@ func sleepRawHTTP() actor.Definition {
 	countStarts(d)
 	d.OnRequest = func(c *actor.Ctx, self actor.Self[state], w http.ResponseWriter, r *http.Request) {
 		if err := self.Do(func(s *state) { s.Requests++ }); err != nil {
-			panic(err)
+			internalError(c, w, err)
+			return
 		}
 		if r.URL.Path != "/long-request" {
 			notFound(w)
