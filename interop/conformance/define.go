@@ -13,9 +13,8 @@ import (
 
 // Words that every chapter uses. All actors share one brand: creation input is whatever comes.
 type (
-	none   = rivet.None
-	raw    = rivet.Raw
-	handle = rivet.Handle[raw]
+	none = rivet.None
+	raw  = rivet.Raw
 )
 
 // null is CBOR's null, which JavaScript tells from undefined, an empty raw.

@@ -31,7 +31,7 @@ func errorHandling() actor.Definition {
 	fails("throwDetailedError", func() error {
 		return &rivet.Error{Code: "detailed_error", Message: "Detailed error message", Metadata: detail{"test", now()}}
 	})
-	fails("throwInternalError", func() error { return errors.New("This is an internal error") }) //nolint:staticcheck // the catalogue's text
+	fails("throwInternalError", func() error { return errors.New("This is an internal error") })
 	get(d, "successfulAction", func(*state) string { return "success" })
 	replyAfter(d, "timeoutAction", 10*time.Second, "This should not be reached if timeout works")
 	waits(d, "delayedAction", func(c *actor.Ctx, _ actor.Self[state], ms float64) (string, error) {
