@@ -140,6 +140,7 @@ func TestG2_what_a_raw_socket_writes_waits_for_the_commits_before_it(t *testing.
 		}
 		d.set(func() { d.hold = false })
 		l.end(false)
+		synctest.Wait()
 		if got := w.end(); got != "actor.stopped" {
 			t.Errorf("the socket ended with %q", got)
 		}

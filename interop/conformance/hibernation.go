@@ -99,7 +99,7 @@ func hibernationCleanup() actor.Definition {
 	d := define[state]("fileSystemHibernationCleanupActor", sleepsSooner)
 	countStarts(d)
 	d.OnDisconnect = func(s *state, _ *actor.Ctx, conn *actor.Conn) error {
-		if !conn.Transient() {
+		if conn.Hibernatable() {
 			s.DisconnectWakes = append(s.DisconnectWakes, s.WakeCount)
 		}
 		return nil

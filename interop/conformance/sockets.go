@@ -154,7 +154,7 @@ func rawSocket() actor.Definition {
 		Pending       []uint64 `json:"pendingIndexes"`
 	}
 	type object = map[string]any
-	d := define[state]("rawWebSocketActor", actor.Options{SleepAfter: 250 * time.Millisecond})
+	d := define[state]("rawWebSocketActor", actor.Options{HibernateWebSockets: true, NoSleep: true})
 
 	// answer is what one frame of the client gets, as part of the turn that it is.
 	answer := func(s *state, c *actor.Ctx, ws *actor.WebSocket, m actor.Frame, f in) error {
@@ -190,9 +190,8 @@ func rawSocket() actor.Definition {
 		if err != nil {
 			return err
 		}
-		defer atClose(c, func(s *state) { s.Connections-- })
 		var handled uint64 // the last index that was
-		return frames(c, ws, func(m actor.Frame) error {
+		err = frames(c, ws, func(m actor.Frame) error {
 			var f in
 			if m.Binary || json.Unmarshal(m.Data, &f) != nil {
 				f = in{}
@@ -203,6 +202,10 @@ func rawSocket() actor.Definition {
 			defer func() { handled = m.Index }()
 			return self.Turn(func(s *state, c *actor.Ctx) error { return answer(s, c, ws, m, f) })
 		})
+		if !rivet.Is(err, "actor", "sleeping") { // else the socket stays open
+			atClose(c, func(s *state) { s.Connections-- })
+		}
+		return err
 	}
 	on(d, "triggerSleep", func(_ *state, c *actor.Ctx, _ none) (bool, error) {
 		c.Sleep()

@@ -33,18 +33,24 @@ func serveKitchen(c *actor.Ctx, _ actor.Self[kitchen], w http.ResponseWriter, r 
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Answer", "echo")
 		w.WriteHeader(http.StatusCreated)
-		json.NewEncoder(w).Encode(seenRequest{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header, string(body)})
+		if err := json.NewEncoder(w).Encode(seenRequest{r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header, string(body)}); err != nil {
+			return // the client is gone
+		}
 	case r.URL.Path == "/stream":
 		n, _ := strconv.Atoi(r.URL.Query().Get("n")) // none: no lines
 		for i := range n {
 			fmt.Fprintln(w, i)
-			flush()
+			if flush() != nil {
+				return // the client is gone
+			}
 		}
 	case r.URL.Path == "/sse":
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := range 3 {
 			fmt.Fprintf(w, "data: %d\n\n", i)
-			flush()
+			if flush() != nil {
+				return
+			}
 		}
 		select { // the answer goes on until somebody ends it
 		case <-c.Done():
