@@ -96,7 +96,7 @@ func TestStopsWithinASecond(t *testing.T) {
 	// The block begins when its phase is recorded.
 	observers := at("saveStateObserver")
 	phase := rivet.NewAction[string, *string](observers, "getPhase")
-	for observer := observers.GetOrCreate(e.Client(), rivet.Key{"observer"}, nil); ; time.Sleep(5 * time.Millisecond) {
+	for observer := observers.GetOrCreate(e.Client(), rivet.Key{"observer"}, nil); ; <-time.After(5 * time.Millisecond) {
 		p, err := phase.Call(t.Context(), observer, t.Name())
 		if err != nil {
 			t.Fatal(err)
