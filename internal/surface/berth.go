@@ -32,6 +32,9 @@ type berth struct {
 	hook  bool        // the definition has OnDisconnect: an end of the socket is worth a wake
 	queue interface { // what waits for the actor; called with mu held
 		waiting() int
+		// working reports whether somebody goes through what waits in the name of this life, and ends the connection of a
+		// socket that is gone when it is through.
+		working(l *life) bool
 		discard()
 	}
 
@@ -162,6 +165,9 @@ func (b *berth) leave(self parked) {
 		return
 	case b.starting, b.queue.waiting() > 0 && l.actor.Parks(l.conn):
 		b.mu.Unlock() // resume or Park finds it
+		return
+	case b.queue.working(l): // what the client said before it left comes first
+		b.mu.Unlock()
 		return
 	}
 	b.mu.Unlock()

@@ -210,5 +210,8 @@ func (k *rawSocket) resume() bool {
 // waiting is the length of the inbox. The caller holds mu.
 func (k *rawSocket) waiting() int { return len(k.inbox) }
 
+// working: the handler reads by itself, and ends when it finds the socket gone.
+func (k *rawSocket) working(*life) bool { return false }
+
 // discard forgets the inbox. The caller holds mu.
 func (k *rawSocket) discard() { k.inbox, k.bytes = nil, 0 }

@@ -106,11 +106,11 @@ type socket struct {
 	early   []*host.Event
 
 	// Guarded by the berth's mu.
-	jobs    []job // the line
-	bytes   int   // of the line
-	held    bool  // the actor goes to sleep: the line waits for its next life
-	working *life // in whose name a goroutine handles the line; nil when none does
-	inside  *life // in whose name the reader is inside a handler
+	jobs   []job // the line
+	bytes  int   // of the line
+	held   bool  // the actor goes to sleep: the line waits for its next life
+	worker *life // in whose name a goroutine handles the line; nil when none does
+	inside *life // in whose name the reader is inside a handler
 }
 
 // job is a message that waits for the actor, in order.
@@ -255,7 +255,7 @@ func (k *socket) handle(j job) bool {
 	l := k.life
 	now := l != nil && !k.starting && !k.held
 	aside := now && j.action != nil && l.actor.Concurrent(j.action.Name)
-	if !now || !aside && (k.working != nil || len(k.jobs) > 0) {
+	if !now || !aside && (k.worker != nil || len(k.jobs) > 0) {
 		k.mu.Unlock()
 		k.enqueue(j)
 		return true
@@ -298,7 +298,7 @@ func (k *socket) hold(l *life) {
 func (k *socket) takeOver() {
 	k.mu.Lock()
 	if k.life == k.inside {
-		k.working = k.inside
+		k.worker = k.inside
 	}
 	k.mu.Unlock()
 	go k.read() // ends with the socket, or when it is taken over in turn
@@ -326,9 +326,9 @@ func (k *socket) enqueue(j job) {
 		if l == nil {
 			k.note()
 		}
-		begin := !sleeping && k.working == nil
+		begin := !sleeping && k.worker == nil
 		if begin {
-			k.working = l
+			k.worker = l
 		}
 		k.mu.Unlock()
 		if begin {
@@ -355,12 +355,12 @@ func (k *socket) isOver() bool {
 func (k *socket) work(l *life) {
 	for {
 		k.mu.Lock()
-		if k.working != l {
+		if k.worker != l {
 			k.mu.Unlock()
 			return // another life has begun
 		}
 		if k.life != l || k.held || len(k.jobs) == 0 {
-			k.working = nil
+			k.worker = nil
 			over := k.gone && k.life == l && !k.held
 			if len(k.jobs) == 0 {
 				k.jobs = nil
@@ -374,7 +374,7 @@ func (k *socket) work(l *life) {
 		k.mu.Unlock()
 		err := l.actor.EnterOn(l.conn)
 		k.mu.Lock()
-		if k.working != l || len(k.jobs) == 0 || errors.Is(err, host.ErrStopping) {
+		if k.worker != l || len(k.jobs) == 0 || errors.Is(err, host.ErrStopping) {
 			if k.life == l && errors.Is(err, host.ErrStopping) {
 				k.held = true
 			}
@@ -437,7 +437,7 @@ func (k *socket) subscribe(l *life, m *clientproto.SubscriptionRequest) {
 // Park implements host.Hibernator.
 func (k *socket) Park() {
 	k.mu.Lock()
-	k.held, k.working = true, nil
+	k.held, k.worker = true, nil
 	k.mu.Unlock()
 	k.park(k)
 }
@@ -449,10 +449,10 @@ func (k *socket) resume() bool {
 	if k.life == nil {
 		return false
 	}
-	k.starting, k.held, k.working = false, false, nil
+	k.starting, k.held, k.worker = false, false, nil
 	k.makeRoom()
 	if len(k.jobs) > 0 || k.gone {
-		k.working = k.life
+		k.worker = k.life
 		go k.work(k.life) // ends when the line is empty
 	}
 	return true
@@ -460,6 +460,8 @@ func (k *socket) resume() bool {
 
 // waiting is the length of the line. The caller holds mu.
 func (k *socket) waiting() int { return len(k.jobs) }
+
+func (k *socket) working(l *life) bool { return k.worker == l }
 
 // discard forgets the line. The caller holds mu.
 func (k *socket) discard() { k.jobs, k.bytes = nil, 0 }
