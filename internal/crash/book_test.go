@@ -259,15 +259,33 @@ func (b *book) check(key string, r *report) error {
 	return nil
 }
 
+// doomed is what will not happen because a message before it died, by what workers told last.
+func (b *book) doomed() map[place]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.deaths()
+}
+
+// deaths is doomed for a caller that holds mu.
+func (b *book) deaths() map[place]bool {
+	dead := map[place]bool{}
+	for _, bond := range b.bonds { // a chain's bonds are in order
+		if b.claim(bond[0]).dead || dead[bond[0]] {
+			dead[bond[1]] = true
+		}
+	}
+	return dead
+}
+
 // open lists what workers that fit still owe, by what they told last.
 func (b *book) open(fits func(key string) bool) []place {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []place
-	dead := map[place]bool{} // what will not happen because a message before it died
+	dead := b.deaths()
 	for _, bond := range b.bonds {
 		first, then := b.claim(bond[0]), b.claim(bond[1])
-		if dead[bond[1]] = first.dead || dead[bond[0]]; !dead[bond[1]] && first.seen != then.seen && fits(bond[0].key) && fits(bond[1].key) {
+		if !dead[bond[1]] && first.seen != then.seen && fits(bond[0].key) && fits(bond[1].key) {
 			out = append(out, bond[1])
 		}
 	}

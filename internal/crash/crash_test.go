@@ -112,7 +112,8 @@ func checkWorkers(ctx context.Context, s *server, b *book, keys []string) error 
 //
 // At first it asks the collectors only, who hear of everything in the end: the others must wake by themselves, for nobody
 // calls them. What collectors never hear of are messages that kills made dead letters, which only their workers can tell:
-// what is still missing when time is up must be one of those in the workers' very next words.
+// what is missing when time is up must follow from one of those. That it came after all does not count, since being asked
+// wakes a worker.
 func quiet(ctx context.Context, s *server, b *book) error {
 	end := time.Now().Add(patience)
 	settle := func(who, witnesses func(key string) bool) error {
@@ -128,10 +129,14 @@ func quiet(ctx context.Context, s *server, b *book) error {
 				if err := checkWorkers(ctx, s, b, b.keys(witnesses)); err != nil {
 					return err
 				}
-				if open = b.open(who); len(open) == 0 {
-					return nil
+				dead := b.doomed()
+				for _, p := range open {
+					if !dead[p] {
+						return fmt.Errorf("after %v: %d lost, among them %v", patience, len(open), p)
+					}
 				}
-				return fmt.Errorf("after %v: %d lost, among them %v", patience, len(open), open[0])
+				end = time.Now().Add(patience) // for what comes next
+				return nil
 			}
 			select {
 			case <-time.After(100 * time.Millisecond):
@@ -143,7 +148,6 @@ func quiet(ctx context.Context, s *server, b *book) error {
 	if err := settle(isCollector, everybody); err != nil {
 		return err
 	}
-	end = time.Now().Add(patience)
 	if err := settle(everybody, nobody); err != nil {
 		return err
 	}

@@ -292,7 +292,7 @@ func main() {
 	w.Options = actor.Options{
 		SleepAfter:       50 * time.Millisecond, // so that kills hit actors that fall asleep and wake as well
 		QueueRetryDelay:  5 * time.Millisecond,
-		QueueMaxAttempts: 5,
+		QueueMaxAttempts: 3,
 		MaxQueueSize:     100_000,
 		MaxSchedules:     100_000,
 		MaxOutgoingBytes: 64 << 20,
