@@ -32,6 +32,7 @@ var rules = []rule{
 	{rooms: []string{"internal/wire/..."}, ours: []string{"internal/wire/..."}, why: pure},
 	{rooms: []string{"internal/lifecycle"}, why: pure},
 	{rooms: []string{"internal/queue"}, ours: []string{"internal/wire/..."}, why: pure},
+	{rooms: []string{"internal/actordb/page"}, ours: []string{"internal/wire/record"}, others: []string{"github.com/klauspost/compress"}, why: pure + ", and a block compressor"},
 	{rooms: []string{"internal/schedule"}, ours: []string{"internal/wire/..."}, others: []string{"github.com/netresearch/go-cron"}, why: pure + ", and a parser of cron expressions"},
 	{rooms: []string{"internal/callchain", "internal/compiletest", "internal/contract", "internal/crash", "internal/invariants", "internal/pipenet"}, why: "small concepts stand alone"},
 	{rooms: []string{"internal/codec"}, others: []string{"github.com/fxamacker/cbor/v2"}, why: "the codec is Go values and CBOR, nothing else"},

@@ -35,6 +35,10 @@ const (
 	KindOutbox  Kind = 0x45 // a message on its way to another actor, by its number
 	KindPeer    Kind = 0x46 // the newest number received from another actor's outbox, by that actor's id
 	KindFiring  Kind = 0x47 // one firing of a schedule, by the schedule's id and a number
+
+	KindDatabase   Kind = 0x48 // one record: what describes the actor's database; see internal/actordb/page
+	KindPage       Kind = 0x49 // a page of the actor's database, by its number
+	KindMigrations Kind = 0x4a // one record: the numbered migrations that the database has seen
 )
 
 // HotEnd is the first kind that a wake does not read.
