@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rivetgo/rivet"
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/host"
 )
 
@@ -55,6 +57,19 @@ func (c *Ctx) Client() *rivet.Client {
 	client, _ := c.call.Actor().Env().Client.(*rivet.Client)
 	return client
 }
+
+// DB is the actor's own SQLite database. In a turn all statements are a part of the turn: they happen together with what it
+// changes in the state, or not at all; Begin is a savepoint. The *sql.DB may be kept for later turns, given the Ctx at hand.
+// Outside turns (run loops, concurrent handlers) each statement, and each transaction from BeginTx to Commit, is a turn of its
+// own. Errors of SQLite are *SQLError.
+func (c *Ctx) DB() *sql.DB { return c.call.DB() }
+
+// ReadDB is the database as of the last commit, for reading only: it sees nothing of the turn under way, and waits for
+// nobody. Each statement, or transaction, sees one commit whole.
+func (c *Ctx) ReadDB() *sql.DB { return c.call.ReadDB() }
+
+// SQLError is what SQLite says of a statement that failed, for errors.As.
+type SQLError = actordb.Error
 
 // Conn is the connection that made the call: a standing one, or the transient one of a single HTTP call. It is nil in
 // hooks of the actor's life and in background work.

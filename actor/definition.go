@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sort"
 	"strings"
 
@@ -25,6 +26,14 @@ type Spec[I, S any] struct {
 	DisplayName string
 	Icon        string
 
+	// Migrations are the numbered migrations of the database: files named like 0001_init.sql, at any depth, as of an
+	// embed.FS. At each start those that the actor's database has not seen run in order of their numbers, before every hook
+	// and in one turn: at the first start together with the constructor and OnCreate. When one fails the actor stays as it
+	// was, the start fails with sqlite.migration_failed, which names the statement, and the next call tries again.
+	Migrations fs.FS
+	// OnMigrate runs at each start right after Migrations, in the same turn, before there is a state. isNew says that the
+	// actor never lived before.
+	OnMigrate func(c *Ctx, isNew bool) error
 	// OnCreate runs once in an actor's life, after the constructor and in the same commit. An error undoes the creation,
 	// and the next call tries again.
 	OnCreate func(s *S, c *Ctx, input I) error
@@ -117,8 +126,13 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 	for _, w := range wrong {
 		d.mistake(d.at, "%s", w)
 	}
+	migrations, wrong := readMigrations(d.Migrations)
+	for _, w := range wrong {
+		d.mistake(d.at, "%s", w)
+	}
 	spec := &host.Spec{
-		Name: d.contract.Name, Options: options, DisplayName: d.DisplayName, Icon: d.Icon,
+		Migrations: migrations,
+		Name:       d.contract.Name, Options: options, DisplayName: d.DisplayName, Icon: d.Icon,
 		New: func() host.State { return d.newBox(new(S)) },
 		Create: func(hc *host.Call, input []byte) (host.State, error) {
 			var in I
@@ -152,6 +166,9 @@ func (d *Spec[I, S]) compile() (*host.Spec, []error) {
 			}
 			return wire(hook(unbox[S](s), &Ctx{hc}, in))
 		}
+	}
+	if hook := d.OnMigrate; hook != nil {
+		spec.OnMigrate = func(hc *host.Call, isNew bool) error { return wire(hook(&Ctx{hc}, isNew)) }
 	}
 	spec.OnWake = stateHook(d.OnWake)
 	spec.OnSleep = stateHook(d.OnSleep)

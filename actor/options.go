@@ -24,6 +24,8 @@ type Options struct {
 	CreateTimeout time.Duration
 	// WakeTimeout bounds OnWake. Default 30 s.
 	WakeTimeout time.Duration
+	// MigrateTimeout bounds the migrations of a start and OnMigrate together. Default 30 s.
+	MigrateTimeout time.Duration
 	// BeforeConnectTimeout bounds BeforeConnect and CanSubscribe. Default 5 s.
 	BeforeConnectTimeout time.Duration
 	// ConnectTimeout bounds OnConnect. Default 5 s.
@@ -63,6 +65,14 @@ type Options struct {
 	MaxKVValueBytes int
 	// MaxTurnBytes bounds everything that one turn stores; a larger turn fails with actor.turn_too_large. Default 64 MiB.
 	MaxTurnBytes int
+	// MaxDatabaseTurnBytes bounds the pages of the database that one turn changes, in bytes of 4,096-byte pages; a larger turn
+	// fails with sqlite.transaction_too_large. They wait in memory for the commit. At most 1 GiB. Default 256 MiB.
+	MaxDatabaseTurnBytes int
+	// DatabaseCacheBytes bounds the pages that an open database keeps in memory between turns. Default 2 MiB.
+	DatabaseCacheBytes int
+	// TransactionTimeout bounds a transaction outside turns, which holds the turn: it is then rolled back with
+	// sqlite.transaction_expired. Default 60 s.
+	TransactionTimeout time.Duration
 
 	// MaxStateBytes bounds the encoded state; a turn that makes it larger fails with actor.state_too_large. Default 4 MiB.
 	MaxStateBytes int
@@ -99,6 +109,7 @@ func (o Options) compile() (host.Options, []string) {
 	check("RequestTimeout", o.RequestTimeout < 0)
 	check("CreateTimeout", o.CreateTimeout < 0)
 	check("WakeTimeout", o.WakeTimeout < 0)
+	check("MigrateTimeout", o.MigrateTimeout < 0)
 	check("BeforeConnectTimeout", o.BeforeConnectTimeout < 0)
 	check("ConnectTimeout", o.ConnectTimeout < 0)
 	check("ConnectedTimeout", o.ConnectedTimeout < 0)
@@ -112,6 +123,9 @@ func (o Options) compile() (host.Options, []string) {
 	check("MaxKVKeyBytes", o.MaxKVKeyBytes < 0)
 	check("MaxKVValueBytes", o.MaxKVValueBytes < 0)
 	check("MaxTurnBytes", o.MaxTurnBytes < 0)
+	check("MaxDatabaseTurnBytes", o.MaxDatabaseTurnBytes < 0)
+	check("DatabaseCacheBytes", o.DatabaseCacheBytes < 0)
+	check("TransactionTimeout", o.TransactionTimeout < 0)
 	check("MaxStateBytes", o.MaxStateBytes < 0)
 	check("MaxIncomingBytes", o.MaxIncomingBytes < 0)
 	check("MaxOutgoingBytes", o.MaxOutgoingBytes < 0)
@@ -119,12 +133,13 @@ func (o Options) compile() (host.Options, []string) {
 	check("MaxConnections", o.MaxConnections < 0)
 	return host.Options{
 		SleepAfter: o.SleepAfter, NoSleep: o.NoSleep, GracePeriod: o.GracePeriod,
-		ActionTimeout: o.ActionTimeout, RequestTimeout: o.RequestTimeout, CreateTimeout: o.CreateTimeout, WakeTimeout: o.WakeTimeout,
+		ActionTimeout: o.ActionTimeout, RequestTimeout: o.RequestTimeout, CreateTimeout: o.CreateTimeout, WakeTimeout: o.WakeTimeout, MigrateTimeout: o.MigrateTimeout,
 		BeforeConnectTimeout: o.BeforeConnectTimeout, ConnStateTimeout: o.ConnectTimeout, OnConnectTimeout: o.ConnectedTimeout,
 		QueueLease: o.QueueLease, QueueRetryDelay: o.QueueRetryDelay, QueueMaxAttempts: o.QueueMaxAttempts, KeepReceipts: o.KeepReceipts,
 		MaxQueueSize: o.MaxQueueSize, MaxQueueMessageBytes: o.MaxQueueMessageBytes, IgnoreUnknownQueues: o.IgnoreUnknownQueues,
 		KeepFailedTurns: o.KeepFailedTurns, IgnoreSurplusArguments: o.IgnoreSurplusArguments,
 		MaxSchedules: o.MaxSchedules, MaxKVKeyBytes: o.MaxKVKeyBytes, MaxKVValueBytes: o.MaxKVValueBytes, MaxTurnBytes: o.MaxTurnBytes,
+		MaxDatabaseTurnBytes: o.MaxDatabaseTurnBytes, DatabaseCacheBytes: o.DatabaseCacheBytes, TransactionTimeout: o.TransactionTimeout,
 		MaxStateBytes: o.MaxStateBytes, MaxIncomingBytes: o.MaxIncomingBytes, MaxOutgoingBytes: o.MaxOutgoingBytes,
 		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections,
 		NoHibernation: o.NoHibernation, HibernateWebSockets: o.HibernateWebSockets, Undurable: o.MayLoseAcknowledged,

@@ -32,6 +32,12 @@ type Config struct {
 	Public bool
 	// ShutdownTimeout bounds Close: after it, actors that still work are cut off. Default 30 s; RIVET_SHUTDOWN_TIMEOUT.
 	ShutdownTimeout time.Duration
+	// DatabaseMemory bounds, in MiB, what the actors' open databases hold together; beyond it those that are not in use are
+	// closed, and opened again when they are needed. Default 512; RIVET_DATABASE_MEMORY.
+	DatabaseMemory int
+	// DatabaseIdle is after how long without use a database is closed while its actor stays awake. Default 10 s;
+	// RIVET_DATABASE_IDLE.
+	DatabaseIdle time.Duration
 	// ExposeErrors lets messages of untyped errors reach callers: for development only. Default false;
 	// RIVET_EXPOSE_ERRORS=1.
 	ExposeErrors bool
@@ -47,6 +53,8 @@ const (
 	defaultListen      = "127.0.0.1:6420"
 	defaultStoragePath = ".rivet"
 	defaultShutdown    = 30 * time.Second
+	defaultDBMemory    = 512
+	defaultDBIdle      = 10 * time.Second
 	// DefaultConfigFile is read by Load when it exists and no other file is named.
 	DefaultConfigFile = "rivet.json"
 )
@@ -61,6 +69,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = defaultShutdown
+	}
+	if c.DatabaseMemory == 0 {
+		c.DatabaseMemory = defaultDBMemory
+	}
+	if c.DatabaseIdle == 0 {
+		c.DatabaseIdle = defaultDBIdle
 	}
 	if c.LogLevel == "" {
 		c.LogLevel = "info"
@@ -84,6 +98,12 @@ func (c Config) validate() error {
 	}
 	if c.ShutdownTimeout < 0 {
 		errs = append(errs, errors.New("the shutdown timeout is negative (RIVET_SHUTDOWN_TIMEOUT, -shutdown-timeout)"))
+	}
+	if c.DatabaseMemory < 0 {
+		errs = append(errs, errors.New("the memory of open databases is negative (RIVET_DATABASE_MEMORY, -database-memory)"))
+	}
+	if c.DatabaseIdle < 0 {
+		errs = append(errs, errors.New("the time after which databases are closed is negative (RIVET_DATABASE_IDLE, -database-idle)"))
 	}
 	if _, err := level(c.LogLevel); err != nil {
 		errs = append(errs, err)
@@ -127,6 +147,8 @@ type fileConfig struct {
 	GatewayToken    *string `json:"gateway-token"`
 	Public          *bool   `json:"public"`
 	ShutdownTimeout *string `json:"shutdown-timeout"`
+	DatabaseMemory  *int    `json:"database-memory"`
+	DatabaseIdle    *string `json:"database-idle"`
 	ExposeErrors    *bool   `json:"expose-errors"`
 	LogLevel        *string `json:"log-level"`
 }
@@ -143,6 +165,8 @@ func Load(program string, args []string, getenv func(string) string, usage io.Wr
 	gateway := fs.String("gateway-token", "", "`token` that calls to actors require (RIVET_GATEWAY_TOKEN)")
 	public := fs.Bool("public", false, "allow a public address without an admin token (RIVET_PUBLIC)")
 	shutdown := fs.Duration("shutdown-timeout", 0, "bound of a graceful stop; default "+defaultShutdown.String()+" (RIVET_SHUTDOWN_TIMEOUT)")
+	dbMemory := fs.Int("database-memory", 0, "bound of what open databases hold, in `MiB`; default "+strconv.Itoa(defaultDBMemory)+" (RIVET_DATABASE_MEMORY)")
+	dbIdle := fs.Duration("database-idle", 0, "when a database that is not used is closed; default "+defaultDBIdle.String()+" (RIVET_DATABASE_IDLE)")
 	expose := fs.Bool("expose-errors", false, "let messages of untyped errors reach callers (RIVET_EXPOSE_ERRORS)")
 	logLevel := fs.String("log-level", "", "debug, info, warn or error; default info (RIVET_LOG_LEVEL)")
 	if err := fs.Parse(args); err != nil {
@@ -175,6 +199,10 @@ func Load(program string, args []string, getenv func(string) string, usage io.Wr
 			c.Public = *public
 		case "shutdown-timeout":
 			c.ShutdownTimeout = *shutdown
+		case "database-memory":
+			c.DatabaseMemory = *dbMemory
+		case "database-idle":
+			c.DatabaseIdle = *dbIdle
 		case "expose-errors":
 			c.ExposeErrors = *expose
 		case "log-level":
@@ -213,9 +241,16 @@ func loadFile(name string) (Config, error) {
 	set(&c.Public, fc.Public)
 	set(&c.ExposeErrors, fc.ExposeErrors)
 	set(&c.LogLevel, fc.LogLevel)
-	if fc.ShutdownTimeout != nil {
-		if c.ShutdownTimeout, err = time.ParseDuration(*fc.ShutdownTimeout); err != nil {
-			return Config{}, fmt.Errorf("configuration file %s: shutdown-timeout: %w", name, err)
+	set(&c.DatabaseMemory, fc.DatabaseMemory)
+	for setting, d := range map[string]struct {
+		text *string
+		dst  *time.Duration
+	}{"shutdown-timeout": {fc.ShutdownTimeout, &c.ShutdownTimeout}, "database-idle": {fc.DatabaseIdle, &c.DatabaseIdle}} {
+		if d.text == nil {
+			continue
+		}
+		if *d.dst, err = time.ParseDuration(*d.text); err != nil {
+			return Config{}, fmt.Errorf("configuration file %s: %s: %w", name, setting, err)
 		}
 	}
 	return c, nil
@@ -248,12 +283,23 @@ func (c *Config) fromEnv(getenv func(string) string) error {
 		}
 		*dst = b
 	}
-	if v := getenv("RIVET_SHUTDOWN_TIMEOUT"); v != "" {
+	for name, dst := range map[string]*time.Duration{"RIVET_SHUTDOWN_TIMEOUT": &c.ShutdownTimeout, "RIVET_DATABASE_IDLE": &c.DatabaseIdle} {
+		v := getenv(name)
+		if v == "" {
+			continue
+		}
 		d, err := time.ParseDuration(v)
 		if err != nil {
-			return fmt.Errorf("RIVET_SHUTDOWN_TIMEOUT=%q is not a duration: write it as 30s", v)
+			return fmt.Errorf("%s=%q is not a duration: write it as 30s", name, v)
 		}
-		c.ShutdownTimeout = d
+		*dst = d
+	}
+	if v := getenv("RIVET_DATABASE_MEMORY"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return fmt.Errorf("RIVET_DATABASE_MEMORY=%q is not a number: write it in MiB, as 512", v)
+		}
+		c.DatabaseMemory = n
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rivetgo/rivet"
 	"github.com/rivetgo/rivet/actor"
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/alarm"
 	"github.com/rivetgo/rivet/internal/api"
 	"github.com/rivetgo/rivet/internal/dial"
@@ -114,7 +115,7 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 	if err != nil {
 		return nil, err
 	}
-	e.runner = inprocess.New(specs, &host.Env{Log: e.log, Client: e.client, Deliver: deliver, ExposeErrors: cfg.ExposeErrors}, Version)
+	e.runner = inprocess.New(specs, &host.Env{Databases: actordb.NewPool(cfg.DatabaseMemory<<20, cfg.DatabaseIdle), Log: e.log, Client: e.client, Deliver: deliver, ExposeErrors: cfg.ExposeErrors}, Version)
 	if err := e.assemble(ctx, e.runner); err != nil {
 		return nil, err
 	}

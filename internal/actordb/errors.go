@@ -18,7 +18,9 @@ type Error struct {
 	Extended int    // SQLite's extended result code, as 2067 for a UNIQUE constraint
 	Message  string // SQLite's words
 	SQL      string // the statement, cut to 200 bytes
-	cause    error
+	// Statement and Line say where a text of several statements failed, both from 1.
+	Statement, Line int
+	cause           error
 }
 
 func (e *Error) Error() string {

@@ -87,34 +87,46 @@ func (tx *Tx) Exec(ctx context.Context, sp *Savepoint, sql string, args []driver
 			return Result{}, err
 		}
 		if done, tail, err := tx.handle(ctx, sp, rest); err != nil {
-			return Result{}, err
+			return Result{}, located(err, sql, rest, count+1)
 		} else if done {
+			count++
 			if rest = tail; strings.TrimSpace(rest) == "" {
 				return res, nil
 			}
 			continue
 		}
+		count++
 		s, tail, err := tx.prepare(ctx, sp, rest)
 		if err != nil {
-			return Result{}, err
+			return Result{}, located(err, sql, rest, count)
 		}
 		if s == nil {
-			if count == 0 && len(args) > 0 {
+			if count == 1 && len(args) > 0 {
 				return Result{}, errNoStatement
 			}
 			return res, nil
 		}
-		count++
 		if tail != "" && len(args) > 0 {
 			tx.c.release(s)
 			return Result{}, errSeveral
 		}
 		res, err = tx.exec(ctx, s, statementOf(rest, tail), args)
 		if err != nil || tail == "" {
-			return res, err
+			return res, located(err, sql, rest, count)
 		}
 		rest = tail
 	}
+}
+
+// located adds to an error of SQLite's where in a text the statement stands that failed: rest begins with it.
+func located(err error, text, rest string, statement int) error {
+	var e *Error
+	if errors.As(err, &e) {
+		before := text[:len(text)-len(rest)]
+		blank := rest[:len(rest)-len(strings.TrimLeft(rest, " \t\r\n"))]
+		e.Statement, e.Line = statement, 1+strings.Count(before, "\n")+strings.Count(blank, "\n")
+	}
+	return err
 }
 
 var errSeveral = errors.New("sqlite: arguments go with one statement only: call Exec once for each")

@@ -105,6 +105,9 @@ func (a *Actor) concurrent(c *Call, act *Action, call *ActionCall) {
 		}
 	})
 	out, err := a.protect(call.Name, func() ([]byte, error) { return act.Run(c, nil, call.Args) })
+	if left := c.closeDB(); left != nil && err == nil {
+		err = left
+	}
 	if err == nil && a.spec.BeforeResponse != nil {
 		err = c.Do(func(c *Call, s State) error {
 			out, err = a.spec.BeforeResponse(c, s, call.Name, call.Args, out)

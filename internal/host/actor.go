@@ -45,6 +45,7 @@ type Actor struct {
 	alarm     alarm
 	doomed    bool // it asked to be destroyed
 
+	sql     database
 	handled []string // queues with a handler
 	outbox  outbox
 
@@ -99,6 +100,7 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	if err := a.load(ctx); err != nil {
 		a.happen(lifecycle.HostEvent{Event: lifecycle.LoadFailed})
 		a.gate.fail()
+		a.closeDatabase()
 		a.cut()
 		return nil, err
 	}
@@ -182,8 +184,18 @@ func (a *Actor) load(ctx context.Context) error {
 			a.Log().Error("stored state does not fit the definition", "error", err)
 			return fault.New("actor", "state_unreadable", "The stored state does not fit the actor's definition any more: see the log of the actor's process.")
 		}
+		if err := a.migrateAwake(ctx); err != nil {
+			return err
+		}
 	} else {
-		err := a.timedTurn(ctx, &Call{actor: a}, "OnCreate", a.spec.Options.CreateTimeout, func(c *Call) error {
+		limit := a.spec.Options.CreateTimeout
+		if a.migrates() {
+			limit += a.spec.Options.MigrateTimeout
+		}
+		err := a.timedTurn(ctx, &Call{actor: a}, "OnCreate", limit, func(c *Call) error {
+			if err := a.migrate(c, true); err != nil {
+				return err
+			}
 			s, err := a.spec.Create(c, input)
 			if err != nil {
 				return err
@@ -381,7 +393,12 @@ func (a *Actor) do(outer *Call, fn func(c *Call, s State) error) error {
 }
 
 func (a *Actor) doTurn(outer *Call, t *turn, fn func(c *Call, s State) error) error {
-	if err := a.acquire(outer, outer.asked()); err != nil {
+	return a.doTurnIn(outer, outer, t, fn)
+}
+
+// doTurnIn is doTurn that waits for the turn until ctx ends.
+func (a *Actor) doTurnIn(ctx context.Context, outer *Call, t *turn, fn func(c *Call, s State) error) error {
+	if err := a.acquireFor(ctx, outer); err != nil {
 		return err
 	}
 	c := &Call{actor: a, conn: outer.conn, request: outer.request, chain: outer.chain, deadline: outer.deadline, turn: t}

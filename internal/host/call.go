@@ -26,10 +26,11 @@ type Call struct {
 	firing   *schedule.Firing
 	loop     bool // it is the run loop's
 
-	mu     sync.Mutex // guards ctx, cancel, ended
+	mu     sync.Mutex // guards all below
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  bool
+	sql    callDB
 }
 
 var (
@@ -57,6 +58,9 @@ func (c *Call) base() context.Context {
 
 // end ends the context.
 func (c *Call) end() {
+	if err := c.closeDB(); err != nil {
+		c.Log().Error("a transaction was left open", "error", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
@@ -83,6 +87,9 @@ func (c *Call) Value(key any) any {
 		return c.outgoingChain()
 	}
 	if callchain.IsSenderKey(key) {
+		return c
+	}
+	if key == (callKey{}) {
 		return c
 	}
 	return c.base().Value(key)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/record"
 )
@@ -22,6 +23,11 @@ type Spec struct {
 	New func() State
 	// Create makes the state of an actor that never lived before.
 	Create func(c *Call, input []byte) (State, error)
+
+	// Migrations change the schema of the database, in the order of their numbers, each once. OnMigrate follows them at each
+	// start, in the same turn; isNew: the actor never lived before. Nil: there is none.
+	Migrations []Migration
+	OnMigrate  func(c *Call, isNew bool) error
 
 	// Hooks; nil when the definition has none. Each is one turn.
 	OnCreate      func(c *Call, s State, input []byte) error
@@ -91,6 +97,7 @@ type Options struct {
 	RequestTimeout       time.Duration // until the answer of a raw request begins; zero: ActionTimeout
 	CreateTimeout        time.Duration
 	WakeTimeout          time.Duration
+	MigrateTimeout       time.Duration
 	BeforeConnectTimeout time.Duration
 	ConnStateTimeout     time.Duration
 	OnConnectTimeout     time.Duration
@@ -106,6 +113,9 @@ type Options struct {
 	MaxKVKeyBytes        int
 	MaxKVValueBytes      int
 	MaxTurnBytes         int
+	MaxDatabaseTurnBytes int
+	DatabaseCacheBytes   int
+	TransactionTimeout   time.Duration
 
 	MaxStateBytes    int
 	MaxIncomingBytes int
@@ -146,6 +156,7 @@ func (o Options) WithDefaults() Options {
 	duration(&o.RequestTimeout, o.ActionTimeout)
 	duration(&o.CreateTimeout, 5*time.Second)
 	duration(&o.WakeTimeout, 30*time.Second)
+	duration(&o.MigrateTimeout, 30*time.Second)
 	duration(&o.BeforeConnectTimeout, 5*time.Second)
 	duration(&o.ConnStateTimeout, 5*time.Second)
 	duration(&o.OnConnectTimeout, 5*time.Second)
@@ -159,6 +170,9 @@ func (o Options) WithDefaults() Options {
 	count(&o.MaxKVKeyBytes, 2048)
 	count(&o.MaxKVValueBytes, 128<<10)
 	count(&o.MaxTurnBytes, 64<<20)
+	count(&o.MaxDatabaseTurnBytes, 256<<20)
+	count(&o.DatabaseCacheBytes, 2<<20)
+	duration(&o.TransactionTimeout, time.Minute)
 	count(&o.MaxStateBytes, 4<<20)
 	count(&o.MaxIncomingBytes, 64<<10)
 	count(&o.MaxOutgoingBytes, 1<<20)
@@ -205,6 +219,8 @@ type Env struct {
 	Log *slog.Logger
 	// Client is the typed client that handlers use to call other actors; host only carries it.
 	Client any
+	// Databases bounds the memory of the actors' databases.
+	Databases *actordb.Pool
 	// Deliver hands a message over to another actor and returns when it is durable there; nil: messages to other actors are
 	// refused. A *fault.Error is the receiver's answer.
 	Deliver func(ctx context.Context, out *Outgoing) error

@@ -117,6 +117,7 @@ func (a *Actor) final(orderly bool) {
 	a.gate.fail() // whatever still comes is void
 	a.watch.stop(a.visible("end", errVoid))
 	a.cut()
+	a.closeDatabase()
 	a.hangUp(orderly)
 }
 

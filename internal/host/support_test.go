@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/id"
 	"github.com/rivetgo/rivet/internal/wire/record"
@@ -334,6 +335,7 @@ func beginIn(t *testing.T, s *Spec, d *disk, env *Env, parked ...Parked) (*life,
 	o := newOwner()
 	l := &life{t: t, disk: d, owner: o}
 	own := *env
+	own.Databases = actordb.NewPool(64<<20, time.Minute)
 	own.Log = slog.New(slog.NewTextHandler(&l.logged, nil))
 	var err error
 	l.Actor, err = Start(t.Context(), s, &own, o, Placement{

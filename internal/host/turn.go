@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/invariants"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/record"
@@ -28,6 +29,8 @@ type turn struct {
 	strict    bool         // it is undone when it fails, whatever the definition says
 	late      *fault.Error // what a run that did not end in time ends with
 	committed bool         // a batch of this turn was handed to the storage
+	call      *Call        // that runs in it
+	goroutine uint64       // of the code that holds it open, when that is not the one that runs it; 0: unknown
 
 	// over is set when the turn has ended: a Call that outlives it must not add to it.
 	over atomic.Bool
@@ -39,6 +42,11 @@ type turn struct {
 	mu      sync.Mutex // guards the next two against goroutines that a handler started
 	outs    []output
 	touched []touchedConn
+
+	sqlMu     sync.Mutex  // guards the next three likewise
+	sql       *actordb.Tx // nil until the first statement
+	sqlOver   bool        // nothing can begin any more
+	sqlFailed error       // why the transaction could not be committed
 
 	stageMu sync.Mutex // guards all below likewise
 	stage   stage
@@ -170,7 +178,7 @@ func (a *Actor) ended(ctx context.Context, err error) error {
 // reply, and releases the turn. c.turn is the turn. It returns the turn's error as the caller may see it.
 func (a *Actor) runTurn(c *Call, reply Reply, what string, fn func() ([]byte, error)) error {
 	t := c.turn
-	t.what, t.by = what, c.conn
+	t.what, t.by, t.call = what, c.conn, c
 	if t.began.IsZero() {
 		t.began = time.Now()
 	}
@@ -225,6 +233,7 @@ func (a *Actor) keepsFailed(t *turn) bool {
 // staged.
 func (a *Actor) settle(c *Call, t *turn) error {
 	if t.view {
+		t.rollbackSQL() // it only read
 		return a.checkView()
 	}
 	var sealed []byte // the state; nil: it has not changed
@@ -249,11 +258,15 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	}
 	t.stage.fill(&tc.batch)
 	a.setAlarm(&tc.batch, time.Now(), false)
-	if tc.batch.Empty() && len(states) == 0 {
-		return nil
-	}
 	if size, limit := tc.batch.Size(), a.spec.Options.MaxTurnBytes; size > limit {
 		return turnTooLarge(size, limit)
+	}
+	// From here on only a commit that fails can undo what SQLite has committed, and that ends the actor.
+	if err := t.commitSQL(&tc.batch); err != nil {
+		return err
+	}
+	if tc.batch.Empty() && len(states) == 0 {
+		return nil
 	}
 	written := a.conns.takeChanges(&tc.batch, states)
 	if err := a.commit(tc); err != nil {
@@ -370,6 +383,7 @@ func (a *Actor) commit(tc *turnCommit) error {
 // rollback makes the state and the connections' states what they were before the turn. Bytes that cannot be read back end
 // the actor: memory must not disagree with what is stored.
 func (a *Actor) rollback(t *turn, what string) {
+	t.rollbackSQL()
 	t.undo()
 	for _, d := range t.touched {
 		if err := d.conn.state.Restore(d.before); err != nil {

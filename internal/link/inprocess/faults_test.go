@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/host"
 	"github.com/rivetgo/rivet/internal/link"
 	"github.com/rivetgo/rivet/internal/link/inprocess"
@@ -73,7 +74,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s := faulty.New(memory.New(memory.Options{}), seed)
 	spec := definition()
-	r := inprocess.New([]*host.Spec{spec}, &host.Env{Log: log}, "test")
+	r := inprocess.New([]*host.Spec{spec}, &host.Env{Log: log, Databases: actordb.NewPool(64<<20, time.Minute)}, "test")
 	p := placement.New(s, r, placement.Config{Logger: log})
 	r.Attach(p)
 	ns := store.Namespace{ID: id.New(1), Name: "default", CreatedAt: time.Now()}
