@@ -50,7 +50,6 @@ func open(f *file, lent vfs.File, memory, cache int, readOnly bool) (*conn, erro
 		c.close()
 		return nil, err
 	}
-	f.guard = true
 	if err := db.SetAuthorizer(c.authorize); err != nil {
 		c.close()
 		return nil, err
@@ -93,6 +92,12 @@ func (c *conn) authorize(action sqlite3.AuthorizerActionCode, third, fourth, _, 
 		if !c.inside && isReserved(fourth) {
 			return deny(deniedName)
 		}
+	case sqlite3.AUTH_PRAGMA:
+		why, recycle := deniedPragma(third, fourth)
+		if why != "" {
+			return deny(why)
+		}
+		c.file.recycle = c.file.recycle || recycle
 	case sqlite3.AUTH_FUNCTION:
 		if strings.EqualFold(fourth, "load_extension") {
 			return deny("load_extension is refused: extensions cannot be loaded into an actor's database.")

@@ -28,7 +28,6 @@ type file struct {
 	staged  map[uint32][]byte
 	batch   map[uint32][]byte // sealed pages of the atomic batch under way; nil: there is none
 	size    uint32            // pages of the database, as page 1 of the batch says; 0: page 1 is not in it
-	guard   bool              // our own PRAGMAs have run: what they set stays
 	recycle bool              // the connection must not outlive its transaction
 	ahead   readAhead
 	err     error // why the last read or write failed: SQLite only carries a number
@@ -223,5 +222,4 @@ func (f *file) DeviceCharacteristics() vfs.DeviceCharacteristic {
 
 var (
 	_ vfs.FileBatchAtomicWrite = (*file)(nil)
-	_ vfs.FilePragma           = (*file)(nil)
 )

@@ -1,11 +1,8 @@
 package actordb
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/ncruces/go-sqlite3"
 )
 
 // ours are the PRAGMAs of every connection, in this order. Any other order or value makes SQLite keep a journal, or write
@@ -37,23 +34,24 @@ var settings = map[string]bool{
 	"short_column_names": true, "threads": true, "trusted_schema": true,
 }
 
-// Pragma hears of each PRAGMA before SQLite does. NOTFOUND lets it pass.
-func (f *file) Pragma(name, value string) (string, error) {
-	if !f.guard || value == "" {
-		return "", sqlite3.NOTFOUND
+// deniedPragma says why a statement may not run a PRAGMA; empty when it may. recycle: the connection must not outlive the
+// transaction.
+//
+// The authorizer asks, not the VFS: it hears of PRAGMA temp.x too, which sets some things for the whole connection.
+func deniedPragma(name, value string) (why string, recycle bool) {
+	if value == "" {
+		return "", false
 	}
+	name = strings.ToLower(name)
 	if name == "foreign_keys" {
 		if on, ok := parseBool(value); !ok || !on {
-			return "", errors.New("PRAGMA foreign_keys cannot be turned off: use PRAGMA defer_foreign_keys = ON, which holds until the turn ends")
+			return "PRAGMA foreign_keys cannot be turned off: use PRAGMA defer_foreign_keys = ON, which holds until the turn ends.", false
 		}
 	}
 	if why, no := refused[name]; no {
-		return "", fmt.Errorf("PRAGMA %s cannot be set on an actor's database: %s", name, why)
+		return fmt.Sprintf("PRAGMA %s cannot be set on an actor's database: %s.", name, why), false
 	}
-	if settings[name] {
-		f.recycle = true
-	}
-	return "", sqlite3.NOTFOUND
+	return "", settings[name]
 }
 
 func parseBool(s string) (on, ok bool) {
