@@ -17,21 +17,6 @@ type View = interface {
 	Close() error
 }
 
-// pages is the records as the database needs them.
-type pages struct{ Records }
-
-func (p pages) View(ctx context.Context) (View, error) {
-	v, ok := p.Records.(interface {
-		View(ctx context.Context) (View, error)
-	})
-	if !ok {
-		return nil, errNoViews
-	}
-	return v.View(ctx)
-}
-
-var errNoViews = fault.New("sqlite", "read_unavailable", "The actor's storage cannot show its last commit beside a turn that is under way: use DB instead of ReadDB.")
-
 // database is an actor's SQLite database, once it was asked for.
 //
 // A turn's first statement begins its transaction (turn.sql); settle commits it as the last step before the turn's batch
@@ -49,7 +34,7 @@ func (a *Actor) database() *actordb.DB {
 	a.sql.mu.Lock()
 	defer a.sql.mu.Unlock()
 	if a.sql.db == nil {
-		a.sql.db = actordb.New(pages{a.records}, a.env.Databases, a.databaseOptions())
+		a.sql.db = actordb.New(a.records, a.env.Databases, a.databaseOptions())
 		if a.sql.closed {
 			a.sql.db.Close()
 		}
@@ -101,7 +86,7 @@ func (c *Call) ReadDB() *sql.DB {
 	a.sql.mu.Lock()
 	defer a.sql.mu.Unlock()
 	if a.sql.read == nil {
-		a.sql.read = actordb.OpenReader(pages{a.records}, a.databaseOptions())
+		a.sql.read = actordb.OpenReader(a.records, a.databaseOptions())
 		if a.sql.closed {
 			_ = a.sql.read.Close()
 		}

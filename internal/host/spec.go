@@ -203,6 +203,7 @@ type Records interface {
 	Alarm() time.Time
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	View(ctx context.Context) (View, error)
 	Commit(b *record.Batch, done func(error)) error
 }
 

@@ -111,6 +111,20 @@ func (d *disk) Get(_ context.Context, key []byte) ([]byte, error) {
 	return nil, record.ErrNotFound
 }
 
+// View shows a copy of what is applied.
+func (d *disk) View(context.Context) (View, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.unread != nil {
+		return nil, d.unread
+	}
+	return diskView{&disk{applied: d.applied.clone()}}, nil
+}
+
+type diskView struct{ *disk }
+
+func (diskView) Close() error { return nil }
+
 func (d *disk) Range(_ context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

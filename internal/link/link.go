@@ -61,6 +61,13 @@ type Placement struct {
 	Records    Records
 }
 
+// View is an actor's records as they were at one commit.
+type View = interface {
+	Get(ctx context.Context, key []byte) ([]byte, error)
+	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	Close() error
+}
+
 // Records is what the host needs of the actor's storage. Its method set is a part of store.Tenure's, where each
 // method's contract is written.
 type Records interface {
@@ -68,6 +75,7 @@ type Records interface {
 	Alarm() time.Time
 	Get(ctx context.Context, key []byte) ([]byte, error)
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	View(ctx context.Context) (View, error)
 	Commit(b *record.Batch, done func(error)) error
 }
 

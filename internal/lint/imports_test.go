@@ -51,6 +51,7 @@ var rules = []rule{
 	{rooms: []string{"internal/link"}, ours: []string{"internal/wire/...", "internal/ws"}, why: engine},
 	{rooms: []string{"internal/link/inprocess"}, ours: []string{"internal/link", "internal/host", "internal/surface", "internal/ws", "internal/wire/..."}, why: "the bridge inside a process sees both ends of the link and nothing else"},
 	{rooms: []string{"internal/refusal"}, ours: []string{"internal/wire/..."}, why: engine},
+	{rooms: []string{"internal/actorfile"}, ours: []string{"internal/store", "internal/actordb/page", "internal/queue", "internal/schedule", "internal/wire/..."}, others: []string{"github.com/ncruces/go-sqlite3", "github.com/google/uuid"}, why: engine + "; it reads records with the codecs of the pure rooms"},
 	{rooms: []string{"internal/directory"}, ours: []string{"internal/store", "internal/refusal", "internal/wire/..."}, why: engine},
 	{rooms: []string{"internal/placement"}, ours: []string{"internal/store", "internal/link", "internal/lifecycle", "internal/refusal", "internal/wire/..."}, why: engine},
 	{rooms: []string{"internal/alarm"}, ours: []string{"internal/store", "internal/wire/..."}, why: engine + "; the clock declares what it needs of placement"},

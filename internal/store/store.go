@@ -132,6 +132,14 @@ type ActorName struct {
 	Metadata []byte
 }
 
+// View is an actor's records as they were at one commit. Its methods may be called concurrently; Close ends it, and is
+// idempotent.
+type View = interface {
+	Get(ctx context.Context, key []byte) ([]byte, error)
+	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	Close() error
+}
+
 // Store is the engine's durable memory. All methods may be called concurrently.
 type Store interface {
 	// CreateNamespace records ns durably. ErrExists when the name is taken.
@@ -164,6 +172,11 @@ type Store interface {
 	// sees what batches have applied, durable or not, like Tenure.Get; whether their actors are awake it does not know.
 	Alarms(ctx context.Context, q AlarmQuery) ([]Alarm, error)
 
+	// View shows the records of an actor, awake or not, as they are at one commit, and its row: it acquires nothing and keeps
+	// nobody from committing. Everything in it is durable when View returns. The caller closes it. ErrNotFound when the actor
+	// does not exist or is destroyed.
+	View(ctx context.Context, actor id.ID) (Actor, View, error)
+
 	// Acquire makes the caller the actor's only writer with a generation above every earlier one. An older tenure that
 	// still lives is fenced from now on, even when Acquire then fails. What older tenures committed is durable, or has
 	// failed, when Acquire returns. ErrNotFound when the actor does not exist or is destroyed.
@@ -191,6 +204,9 @@ type Tenure interface {
 	// Range returns at most limit records of the span in key order (or reverse), with the same view as Get. A limit
 	// below 1 returns none.
 	Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error)
+	// View is the records at this moment, with the same view as Get: durable or not. The caller closes it. It outlives the
+	// tenure.
+	View(ctx context.Context) (View, error)
 	// Commit applies b atomically, its alarm included. When it returns nil, done will be called exactly once, never from inside Commit,
 	// in the order of the commits: with nil when b is durable, else with a *CommitError. done must be quick and must
 	// not call into the store. When Commit returns an error (ErrFenced, ErrClosed, ErrUnavailable) nothing was

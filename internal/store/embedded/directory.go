@@ -20,10 +20,11 @@ import (
 //
 //	1  the beginning
 //	2  alarms: table 05, and the actors' own
+//	3  actors' databases: records of the kinds 48 to 4a
 //
 // Formats from oldestFormat on are read, and raised to this one before anything else is written.
 const (
-	formatVersion = 2
+	formatVersion = 3
 	oldestFormat  = 1
 )
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func TestG8_UnknownFormatIsRefused(t *testing.T) {
 	for name, content := range map[string]string{
-		"newer":   `{"store":"rivet","format":3}`,
+		"newer":   `{"store":"rivet","format":4}`,
 		"zero":    `{"store":"rivet","format":0}`,
 		"foreign": `{"format":1}`,
 		"garbage": "\x00\x01",
@@ -34,7 +35,7 @@ func TestG8_UnknownFormatIsRefused(t *testing.T) {
 			if !errors.As(err, &fe) || fe.Dir != dir || fe.Known != formatVersion {
 				t.Fatal(err)
 			}
-			if name == "newer" && (fe.Found != 3 || !strings.Contains(err.Error(), "version 3") || !strings.Contains(err.Error(), "version 2")) {
+			if name == "newer" && (fe.Found != 4 || !strings.Contains(err.Error(), "version 4") || !strings.Contains(err.Error(), "version 3")) {
 				t.Fatal(err)
 			}
 			if !strings.Contains(err.Error(), StorageVariable) {
@@ -48,8 +49,14 @@ func TestG8_UnknownFormatIsRefused(t *testing.T) {
 	}
 }
 
-// A directory of the first format, which had no alarms, is read, and raised before anything new is written.
+// A directory of an older format, which had no alarms or no databases, is read, and raised before anything new is written.
 func TestG8_OlderFormatIsRaised(t *testing.T) {
+	for older := oldestFormat; older < formatVersion; older++ {
+		t.Run(strconv.Itoa(older), func(t *testing.T) { testRaised(t, older) })
+	}
+}
+
+func testRaised(t *testing.T, older int) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
 	ledger := storetest.NewLedger()
@@ -61,12 +68,12 @@ func TestG8_OlderFormatIsRaised(t *testing.T) {
 		t.Fatal(err)
 	}
 	format := filepath.Join(dir, "FORMAT")
-	if err := os.WriteFile(format, []byte(`{"store":"rivet","format":1}`+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(format, fmt.Appendf(nil, `{"store":"rivet","format":%d}`+"\n", older), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, Options{})
 	defer s.Close()
-	if got, err := os.ReadFile(format); err != nil || string(got) != `{"store":"rivet","format":2}`+"\n" {
+	if got, err := os.ReadFile(format); err != nil || string(got) != `{"store":"rivet","format":3}`+"\n" {
 		t.Fatalf("%q, %v", got, err)
 	}
 	if _, err := storetest.Check(t.Context(), s, ledger.Acked()); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rivetgo/rivet/internal/store"
+	"github.com/rivetgo/rivet/internal/wire/id"
+	"github.com/rivetgo/rivet/internal/wire/record"
 )
 
 // pebbleFormat is pinned, not pebble.FormatNewest: a raised format cannot be lowered again, so a new release of Pebble
@@ -31,7 +33,8 @@ type instance struct {
 	gone  atomic.Bool
 	idle  chan struct{} // a hint that users became zero
 
-	pace pace
+	pace  pace
+	views views
 
 	published atomic.Bool // it is the store's current instance: a failure must start a recovery
 	retired   bool        // the recoverer has ended it
@@ -111,8 +114,11 @@ func (in *instance) apply(b *pebble.Batch, o *pebble.WriteOptions) (waits bool, 
 }
 
 // get returns a copy of the value; ok is false when there is none.
-func (in *instance) get(key []byte) (value []byte, ok bool, err error) {
-	v, closer, err := in.db.Get(key)
+func (in *instance) get(key []byte) (value []byte, ok bool, err error) { return in.getFrom(in.db, key) }
+
+// getFrom is get from the database or a snapshot of it.
+func (in *instance) getFrom(r pebble.Reader, key []byte) (value []byte, ok bool, err error) {
+	v, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, in.readError(nil)
 	}
@@ -137,7 +143,12 @@ func (in *instance) readError(err error) error {
 // scan calls each for every key of [from, to), ascending or descending, until it returns false. The slices are valid
 // only during the call.
 func (in *instance) scan(from, to []byte, reverse bool, each func(key, value []byte) (bool, error)) (err error) {
-	it, err := in.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	return in.scanFrom(in.db, from, to, reverse, each)
+}
+
+// scanFrom is scan of the database or a snapshot of it.
+func (in *instance) scanFrom(r pebble.Reader, from, to []byte, reverse bool, each func(key, value []byte) (bool, error)) (err error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return in.readError(err)
 	}
@@ -166,6 +177,34 @@ func (in *instance) scan(from, to []byte, reverse bool, each func(key, value []b
 		}
 	}
 	return in.readError(errors.Join(err, it.Error(), it.Close()))
+}
+
+// records returns at most limit records of an actor, from the database or a snapshot of it.
+func (in *instance) records(ctx context.Context, r pebble.Reader, actor id.ID, s record.Span, reverse bool, limit int) ([]record.Record, error) {
+	s, some := recordSpan(s)
+	if !some || limit < 1 {
+		return nil, nil
+	}
+	from, to := bounds(actor, s)
+	var out []record.Record
+	err := in.scanFrom(r, from, to, reverse, func(key, value []byte) (bool, error) {
+		key = key[actorPrefixLen:]
+		both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
+		n := len(key)
+		out = append(out, record.Record{Key: both[:n:n], Value: both[n:]})
+		return len(out) < limit, ctx.Err()
+	})
+	return out, err
+}
+
+// bounds are the database keys of a clamped span.
+func bounds(actor id.ID, s record.Span) (from, to []byte) {
+	p := actorPrefix(actor)
+	from = append(p[:], s.From...)
+	if len(s.To) == 0 {
+		return from, successor(p[:])
+	}
+	return from, append(p[:], s.To...)
 }
 
 // opener is what all instances of a store have in common.
@@ -251,6 +290,7 @@ func (o *opener) watch() (done func()) {
 // close ends the instance: nobody may be inside. It returns an error when something may not have reached the disk.
 func (in *instance) close() error {
 	in.disk.stopHolding()
+	in.closeViews()
 	err := in.db.Close()
 	if cause := in.failed(); cause != nil {
 		return cause

@@ -255,19 +255,7 @@ func (t *tenure) Range(ctx context.Context, s record.Span, reverse bool, limit i
 		return nil, err
 	}
 	defer t.in.exit()
-	s, some := recordSpan(s)
-	if !some || limit < 1 {
-		return nil, nil
-	}
-	from, to := t.bounds(s)
-	var out []record.Record
-	err := t.in.scan(from, to, reverse, func(key, value []byte) (bool, error) {
-		key = key[actorPrefixLen:]
-		both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
-		n := len(key)
-		out = append(out, record.Record{Key: both[:n:n], Value: both[n:]})
-		return len(out) < limit, ctx.Err()
-	})
+	out, err := t.in.records(ctx, t.in.db, t.slot.actor, s, reverse, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -275,16 +263,6 @@ func (t *tenure) Range(ctx context.Context, s record.Span, reverse bool, limit i
 		return nil, store.ErrFenced
 	}
 	return out, nil
-}
-
-// bounds are the database keys of a clamped span.
-func (t *tenure) bounds(s record.Span) (from, to []byte) {
-	p := actorPrefix(t.slot.actor)
-	from = append(p[:], s.From...)
-	if len(s.To) == 0 {
-		return from, successor(p[:])
-	}
-	return from, append(p[:], s.To...)
 }
 
 // Commit implements store.Tenure.
@@ -354,7 +332,7 @@ func (t *tenure) fill(pb *pebble.Batch, b *record.Batch) {
 	p := actorPrefix(t.slot.actor)
 	for _, s := range b.DeleteSpans {
 		if s, some := recordSpan(s); some {
-			from, to := t.bounds(s)
+			from, to := bounds(t.slot.actor, s)
 			_ = pb.DeleteRange(from, to, nil) // fails only on indexed batches
 		}
 	}
@@ -483,7 +461,7 @@ func (t *tenure) destroy(at time.Time, done func(error)) error {
 func (t *tenure) fillDestroy(pb *pebble.Batch, at time.Time) error {
 	a := &t.actor
 	everything, _ := recordSpan(record.Span{})
-	from, to := t.bounds(everything)
+	from, to := bounds(t.actor.ID, everything)
 	_ = pb.DeleteRange(from, to, nil)
 	t.fillAlarm(pb, 0)
 	if a.HasKey {

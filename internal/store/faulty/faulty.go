@@ -373,6 +373,41 @@ func (s *Store) Alarms(ctx context.Context, q store.AlarmQuery) ([]store.Alarm, 
 	return s.inner.Alarms(ctx, q)
 }
 
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, actor id.ID) (store.Actor, store.View, error) {
+	if skip, _, err := s.before(ctx, Read, actor); skip {
+		return store.Actor{}, nil, err
+	}
+	row, v, err := s.inner.View(ctx, actor)
+	if err != nil {
+		return row, nil, err
+	}
+	return row, &view{inner: v, store: s, actor: actor}, nil
+}
+
+// view fails reads as a tenure does.
+type view struct {
+	inner store.View
+	store *Store
+	actor id.ID
+}
+
+func (v *view) Get(ctx context.Context, key []byte) ([]byte, error) {
+	if skip, _, err := v.store.before(ctx, Read, v.actor); skip {
+		return nil, err
+	}
+	return v.inner.Get(ctx, key)
+}
+
+func (v *view) Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error) {
+	if skip, _, err := v.store.before(ctx, Read, v.actor); skip {
+		return nil, err
+	}
+	return v.inner.Range(ctx, s, reverse, limit)
+}
+
+func (v *view) Close() error { return v.inner.Close() }
+
 // Acquire implements store.Store.
 func (s *Store) Acquire(ctx context.Context, actor id.ID) (store.Tenure, error) {
 	if skip, _, err := s.before(ctx, Acquire, actor); skip {
@@ -501,6 +536,18 @@ func (t *tenure) Range(ctx context.Context, s record.Span, reverse bool, limit i
 		return nil, err
 	}
 	return t.Tenure.Range(ctx, s, reverse, limit)
+}
+
+// View implements store.Tenure.
+func (t *tenure) View(ctx context.Context) (store.View, error) {
+	if skip, _, err := t.store.before(ctx, Read, t.actor); skip {
+		return nil, err
+	}
+	v, err := t.Tenure.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &view{inner: v, store: t.store, actor: t.actor}, nil
 }
 
 // Destroy implements store.Tenure.

@@ -517,6 +517,82 @@ func (s *Store) Alarms(ctx context.Context, q store.AlarmQuery) ([]store.Alarm, 
 	return out[:min(len(out), max(q.Limit, 0))], nil
 }
 
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, actor id.ID) (store.Actor, store.View, error) {
+	if err := s.lock(ctx); err != nil {
+		return store.Actor{}, nil, err
+	}
+	row, ok := s.applied.actors[actor]
+	if !ok || !row.DestroyedAt.IsZero() {
+		s.mu.Unlock()
+		return store.Actor{}, nil, store.ErrNotFound
+	}
+	v := s.view(actor)
+	durable := make(chan error, 1)
+	s.push(entry{done: func(err error) { durable <- err }})
+	s.mu.Unlock()
+	select {
+	case err := <-durable:
+		if err != nil {
+			return store.Actor{}, nil, err
+		}
+		return row, v, nil
+	case <-ctx.Done():
+		return store.Actor{}, nil, ctx.Err()
+	}
+}
+
+// view copies an actor's records; called with mu held.
+func (s *Store) view(actor id.ID) store.View {
+	return &view{store: s, actor: actor, image: &image{records: map[id.ID]map[string][]byte{actor: maps.Clone(s.applied.records[actor])}}}
+}
+
+// view is an actor's records as they were.
+type view struct {
+	store  *Store
+	actor  id.ID
+	image  *image // guarded by store.mu, as closed
+	closed bool
+}
+
+func (v *view) lock(ctx context.Context) error {
+	if err := v.store.lock(ctx); err != nil {
+		return err
+	}
+	if v.closed {
+		v.store.mu.Unlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (v *view) Get(ctx context.Context, key []byte) ([]byte, error) {
+	if err := v.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer v.store.mu.Unlock()
+	b, ok := v.image.records[v.actor][string(key)]
+	if !ok {
+		return nil, store.ErrNotFound
+	}
+	return append([]byte{}, b...), nil
+}
+
+func (v *view) Range(ctx context.Context, s record.Span, reverse bool, limit int) ([]record.Record, error) {
+	if err := v.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer v.store.mu.Unlock()
+	return v.image.span(v.actor, s, reverse, limit), nil
+}
+
+func (v *view) Close() error {
+	v.store.mu.Lock()
+	defer v.store.mu.Unlock()
+	v.closed = true
+	return nil
+}
+
 // Acquire implements store.Store.
 func (s *Store) Acquire(ctx context.Context, actor id.ID) (store.Tenure, error) {
 	for {
@@ -611,6 +687,15 @@ func (t *tenure) Range(ctx context.Context, s record.Span, reverse bool, limit i
 	}
 	defer t.store.mu.Unlock()
 	return t.store.applied.span(t.actor.ID, s, reverse, limit), nil
+}
+
+// View implements store.Tenure.
+func (t *tenure) View(ctx context.Context) (store.View, error) {
+	if err := t.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer t.store.mu.Unlock()
+	return t.store.view(t.actor.ID), nil
 }
 
 // Commit implements store.Tenure.
