@@ -211,6 +211,7 @@ func (e *Engine) front(dir *directory.Directory, adminToken, gatewayToken string
 		Directory: dir, Placement: e.placement, Token: gatewayToken, Logger: e.log,
 		API: api.New(api.Config{
 			Directory: dir, Placement: e.placement, Token: adminToken, Version: Version, URL: e.URL(), NotFound: pages, Logger: e.log,
+			Files: &api.Files{Store: e.store, Left: e.alarms.Left},
 		}),
 	})
 }

@@ -90,10 +90,14 @@ var errFails = error(&rivet.Error{Group: "test", Code: "failed", Message: "it fa
 // A turn that fails undoes what it changed in the database with what it changed in the state, and nothing else.
 func TestG1_SQLAndStateAgree(t *testing.T) {
 	app := rivettest.Start(t, notebookDefinition(map[string]turnCase{
-		"add":   func(s *notes, c *actor.Ctx) (string, error) { return "", insertNote(s, c, c.Key()[0]+fmt.Sprint(s.N)) },
-		"fail":  func(s *notes, c *actor.Ctx) (string, error) { return "", errors.Join(insertNote(s, c, "lost"), errFails) },
+		"add": func(s *notes, c *actor.Ctx) (string, error) { return "", insertNote(s, c, c.Key()[0]+fmt.Sprint(s.N)) },
+		"fail": func(s *notes, c *actor.Ctx) (string, error) {
+			return "", errors.Join(insertNote(s, c, "lost"), errFails)
+		},
 		"panic": func(s *notes, c *actor.Ctx) (string, error) { _ = insertNote(s, c, "lost"); panic("as asked") },
-		"twice": func(s *notes, c *actor.Ctx) (string, error) { return "", errors.Join(insertNote(s, c, "x"), insertNote(s, c, "x")) },
+		"twice": func(s *notes, c *actor.Ctx) (string, error) {
+			return "", errors.Join(insertNote(s, c, "x"), insertNote(s, c, "x"))
+		},
 		"check": agree,
 		"tx": func(s *notes, c *actor.Ctx) (string, error) {
 			tx, err := c.DB().Begin()

@@ -13,13 +13,14 @@ import (
 
 type cli struct {
 	Dev     devCmd     `cmd:"" help:"Build and run a program that defines actors; build and run it again when its source changes."`
+	Actor   actorCmd   `cmd:"" help:"Copy and check single actors of an engine that runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
 func main() {
 	var c cli
 	ctx := kong.Parse(&c, kong.Name("rivet"), kong.Description("Rivet actors in Go."), kong.UsageOnError())
-	if err := ctx.Run(); err != nil {
+	if err := ctx.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "rivet:", err)
 		os.Exit(1)
 	}

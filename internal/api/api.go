@@ -55,6 +55,8 @@ type Config struct {
 	Commit, BuiltAt string
 	// URL is this datacenter's address as /datacenters shows it. Default "http://" and the request's host.
 	URL string
+	// Files, when set, serves actors as files: export, import, clone, verify.
+	Files *Files
 	// NotFound answers what is on no route, pages for people for instance. Default api.not_found.
 	NotFound http.Handler
 	// Token, when not empty, must come as "Authorization: Bearer" with every request that is not open.
@@ -99,6 +101,12 @@ func New(cfg Config) *API {
 		"/actors/{id}/sleep":      {"POST": {serve: a.sleepActor}},
 		"/actors/{id}/why":        {"GET": {serve: a.whyActor}},
 		"/actors/{id}/reschedule": {"POST": {serve: a.rescheduleActor}},
+	}
+	if cfg.Files != nil {
+		a.routes["/actors/import"] = map[string]route{"POST": {serve: a.importActor}}
+		a.routes["/actors/{id}/export"] = map[string]route{"GET": {serve: a.exportActor}}
+		a.routes["/actors/{id}/clone"] = map[string]route{"POST": {serve: a.cloneActor}}
+		a.routes["/actors/{id}/verify"] = map[string]route{"GET": {serve: a.verifyActor}}
 	}
 	if cfg.NotFound != nil {
 		delete(a.routes, "/") // pages have a front page of their own
@@ -165,7 +173,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) error {
 // match finds the pattern of a path, and the actor id in it.
 func match(path string) (pattern, actor string) {
 	rest, ok := strings.CutPrefix(path, "/actors/")
-	if !ok || rest == "names" {
+	if !ok || rest == "names" || rest == "import" {
 		return path, ""
 	}
 	actor, verb, more := strings.Cut(rest, "/")

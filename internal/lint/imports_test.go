@@ -55,7 +55,7 @@ var rules = []rule{
 	{rooms: []string{"internal/directory"}, ours: []string{"internal/store", "internal/refusal", "internal/wire/..."}, why: engine},
 	{rooms: []string{"internal/placement"}, ours: []string{"internal/store", "internal/link", "internal/lifecycle", "internal/refusal", "internal/wire/..."}, why: engine},
 	{rooms: []string{"internal/alarm"}, ours: []string{"internal/store", "internal/wire/..."}, why: engine + "; the clock declares what it needs of placement"},
-	{rooms: []string{"internal/gateway", "internal/api"}, ours: []string{"internal/directory", "internal/placement", "internal/store", "internal/link", "internal/refusal", "internal/ws", "internal/wire/..."}, why: engine},
+	{rooms: []string{"internal/gateway", "internal/api"}, ours: []string{"internal/actorfile", "internal/directory", "internal/placement", "internal/store", "internal/link", "internal/refusal", "internal/ws", "internal/wire/..."}, why: engine},
 
 	{rooms: []string{"engine"}, ours: []string{".", "actor", "internal/..."}, why: "the one place where both halves are put together"},
 	{rooms: []string{"internal/rig"}, ours: []string{"internal/store", "internal/wire/..."}, why: "what travels from rivettest to the engine is a seam, not a second engine"},
