@@ -1,11 +1,13 @@
 package actorfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -240,3 +242,40 @@ func (c *Content) commit(ctx context.Context, st store.Store, actor id.ID, fresh
 	}
 	return err
 }
+
+// View shows what c holds as a store would show the actor, before Commit.
+func (c *Content) View() store.View {
+	v := make(contentView, len(c.batch.Puts))
+	copy(v, c.batch.Puts)
+	slices.SortFunc(v, func(a, b record.Record) int { return bytes.Compare(a.Key, b.Key) })
+	return v
+}
+
+// contentView is records in order of their keys.
+type contentView []record.Record
+
+func (v contentView) Get(_ context.Context, key []byte) ([]byte, error) {
+	i, ok := slices.BinarySearchFunc(v, key, func(r record.Record, key []byte) int { return bytes.Compare(r.Key, key) })
+	if !ok {
+		return nil, store.ErrNotFound
+	}
+	return v[i].Value, nil
+}
+
+func (v contentView) Range(_ context.Context, s record.Span, reverse bool, limit int) (out []record.Record, err error) {
+	for i := range v {
+		r := v[i]
+		if reverse {
+			r = v[len(v)-1-i]
+		}
+		if len(out) >= limit {
+			break
+		}
+		if s.Contains(r.Key) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (v contentView) Close() error { return nil }

@@ -85,18 +85,7 @@ type Actor struct {
 // Start brings an actor to life: it loads the state, or creates it and runs OnCreate, all in one commit, then runs
 // OnWake. The error of a hook comes back as callers may see it. ctx bounds the start.
 func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) (*Actor, error) {
-	a := &Actor{
-		spec: spec, env: env, owner: owner, records: p.Records, place: p,
-		idText:   p.ID.String(),
-		stopping: make(chan struct{}),
-		slot:     make(chan struct{}, 1),
-		handled:  spec.handledQueues(),
-	}
-	a.alive, a.cut = context.WithCancel(context.Background())
-	a.gate.open = spec.Options.Undurable
-	a.alarm.timer.fn = a.tick
-	a.watch.expired = func(w *watched) { w.reply.Expired(a.visible("action", errTimedOut)) }
-	a.named = fault.Actor{ID: a.idText, Generation: p.Generation, Key: p.KeyText, HasKey: true}
+	a := newActor(spec, env, owner, p)
 	if err := a.load(ctx); err != nil {
 		a.happen(lifecycle.HostEvent{Event: lifecycle.LoadFailed})
 		a.gate.fail()
@@ -121,6 +110,23 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 		go a.begin(doomed, waiting) // ends soon
 	}
 	return a, nil
+}
+
+// newActor makes an actor that has loaded nothing.
+func newActor(spec *Spec, env *Env, owner Owner, p Placement) *Actor {
+	a := &Actor{
+		spec: spec, env: env, owner: owner, records: p.Records, place: p,
+		idText:   p.ID.String(),
+		stopping: make(chan struct{}),
+		slot:     make(chan struct{}, 1),
+		handled:  spec.handledQueues(),
+	}
+	a.alive, a.cut = context.WithCancel(context.Background())
+	a.gate.open = spec.Options.Undurable
+	a.alarm.timer.fn = a.tick
+	a.watch.expired = func(w *watched) { w.reply.Expired(a.visible("action", errTimedOut)) }
+	a.named = fault.Actor{ID: a.idText, Generation: p.Generation, Key: p.KeyText, HasKey: true}
+	return a
 }
 
 // begin sets going what an actor does without being asked. waiting says that there may be messages or schedules.
