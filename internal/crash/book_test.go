@@ -191,6 +191,7 @@ type report struct {
 	Sum     uint32
 	Last    string
 	KVLast  string
+	SQL     string
 	Noted   map[string]int64
 	Dead    []json.RawMessage
 	Refused int
@@ -228,6 +229,9 @@ func (b *book) check(key string, r *report) error {
 	}
 	if r.Effects != len(r.Noted) || r.Sum != sum || r.Last != r.KVLast {
 		return fmt.Errorf("worker %s: state and store disagree: %d effects, sum %x, last %q; %d, %x, %q", key, r.Effects, r.Sum, r.Last, len(r.Noted), sum, r.KVLast)
+	}
+	if r.SQL != "" {
+		return fmt.Errorf("worker %s: %s", key, r.SQL)
 	}
 	dead := map[string]bool{}
 	for _, text := range r.Dead {

@@ -18,7 +18,8 @@
 //	p:…   the post of m:, f:, r: or e: arrived
 //
 // After each restart the workers that the kill may have hit must know everything that somebody was told of, nothing that
-// nobody asked for, nothing twice, nothing of a turn that failed, and the same in their state and their store. In the end
+// nobody asked for, nothing twice, nothing of a turn that failed, and the same in their state, their store and their
+// database, in which SQLite finds nothing wrong. In the end
 // all is quiet: what was acknowledged has happened or is a dead letter, and of things that one turn brought about (a
 // message and its post, a plan, its firing and the post of that) all have happened or none. Until the firings of actors
 // that nobody called since their last life were heard of elsewhere, nobody calls them: their alarms must wake them.

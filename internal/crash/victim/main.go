@@ -2,8 +2,8 @@
 // a process.
 //
 // Whatever a worker does it notes under the id that the caller chose, in the very turn that does it: in its state, as a
-// number of effects and a sum over their ids, and in its key-value store, as how often each id was noted. So the test can
-// see what happened, how often, and whether state and store agree.
+// number of effects and a sum over their ids, and in its key-value store and its database, as how often each id was noted. So
+// the test can see what happened, how often, and whether state, store and database agree.
 package main
 
 import (
@@ -52,6 +52,7 @@ type Report struct {
 	Sum     uint32           `json:"sum"`     // of the ids' hashes, by its state
 	Last    string           `json:"last"`    // id of the last effect, by its state
 	KVLast  string           `json:"kvLast"`  // the same by its store
+	SQL     string           `json:"sql"`     // how its database and its store disagree; empty: they do not
 	Noted   map[string]int64 `json:"noted"`   // by its store: effects by id
 	Dead    []rivet.Raw      `json:"dead"`    // bodies of dead letters
 	Refused int              `json:"refused"` // posts that their receivers refused
@@ -114,6 +115,9 @@ func (s *worker) note(c *actor.Ctx, id string) (int, error) {
 	s.Effects++
 	s.Sum += hash(id)
 	s.Last = id
+	if err := noteSQL(c, s.Effects, id); err != nil {
+		return 0, err
+	}
 	return s.Effects, kv.PutBatch(actor.KVPair{Key: noted + id, Value: binary.BigEndian.AppendUint64(nil, n)}, actor.KVPair{Key: last, Value: []byte(id)})
 }
 
@@ -177,13 +181,24 @@ func run(c *actor.Ctx, self actor.Self[worker]) error {
 		if err := m.Body.takeTime(c); err != nil {
 			return err // the actor stops
 		}
+		if err := take(c, m.Body.ID); err != nil {
+			return err
+		}
+		effects := 0
 		err := self.Turn(func(s *worker, c *actor.Ctx) error {
+			if err := checkTaken(c, m.Body.ID); err != nil {
+				return err
+			}
 			n, err := s.work(c, m.Body)
 			if err != nil {
 				return err
 			}
+			effects = n
 			return m.Complete(c, n)
 		})
+		if err == nil {
+			err = tidy(c, effects)
+		}
 		if err != nil {
 			if err := m.Fail(c, err); err != nil && !rivet.Is(err, "actor", "aborted") {
 				return err
@@ -261,6 +276,9 @@ func (s *worker) report(c *actor.Ctx, _ rivet.None) (r Report, err error) {
 	for _, p := range pairs {
 		r.Noted[p.Key[len(noted):]] = int64(binary.BigEndian.Uint64(p.Value))
 	}
+	if r.SQL, err = checkSQL(c, r.KVLast, r.Noted); err != nil {
+		return r, err
+	}
 	dead, err := actor.DeadLetters(c, all)
 	if err != nil {
 		return r, err
@@ -296,6 +314,13 @@ func main() {
 		MaxQueueSize:     100_000,
 		MaxSchedules:     100_000,
 		MaxOutgoingBytes: 64 << 20,
+	}
+	w.OnMigrate = func(c *actor.Ctx, isNew bool) error {
+		if !isNew {
+			return nil
+		}
+		_, err := c.DB().ExecContext(c, tables)
+		return err
 	}
 	w.Run = run
 	actor.HandleQueue(w, Sums, (*worker).sum)
