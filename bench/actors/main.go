@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	rtdebug "runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,7 +115,7 @@ func definitions(sleepAfter time.Duration, fast bool) []actor.Definition {
 	r.Options.SleepAfter = awake
 	actor.Handle(r, RoomShout, (*room).shout)
 	actor.View(r, RoomEcho, (*room).echo)
-	return []actor.Definition{c, s, r, workerDefinition(), plannerDefinition(sleepAfter)}
+	return []actor.Definition{c, s, r, workerDefinition(), plannerDefinition(sleepAfter), sqlDefinition()}
 }
 
 func main() {
@@ -170,8 +171,7 @@ func debug(w http.ResponseWriter, r *http.Request) {
 		lateness.tell(w)
 		return
 	}
-	runtime.GC()
-	runtime.GC()
+	rtdebug.FreeOSMemory() // so that what is resident is what is held
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	fmt.Fprintf(w, `{"heap_bytes":%d,"stack_bytes":%d,"goroutines":%d}`, m.HeapAlloc, m.StackInuse, runtime.NumGoroutine())

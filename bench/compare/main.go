@@ -54,6 +54,14 @@ var rows = []row{
 	{"queue", "the same, handled in turns", "Pebble 64 synced writers", "≥ 0.4 ×", queueHandled},
 	{"queue", "the same, and the senders wait for the reply", "Pebble 64 synced writers", "≥ 0.4 ×", queueRequest},
 	{"queue", "messages of 64 goroutines of the actor to itself, handled in turns", "Pebble 64 synced writers", "≥ 0.4 ×", queueInside},
+	{"sql", "single-row insert per action, durable, 64 actors", "the same library, local files, WAL, synchronous=FULL, 64 databases", "≥ 2.5 ×", sqlInsertMany},
+	{"sql", "single-row insert per action, durable, one actor, 64 clients", "the same, one database", "≥ 4 ×", sqlInsertOne},
+	{"sql", "1,000 inserts in one turn, rows a second", "the same, one transaction", "≥ 0.5 ×", sqlInsertLoop},
+	{"sql", "point select in an action over HTTP, 64 actors × 64 clients", "net/http echo", "≥ 0.5 ×", sqlSelect},
+	{"sql", "scan of 100,000 rows, warm, rows a second", "the same, local file, warm", "≥ 0.7 ×", sqlScanWarm},
+	{"sql", "the same after a wake", "the same, dropped cache", "≥ 0.3 ×", sqlScanCold},
+	{"sql", "memory per awake actor with a small database", "–", "≤ 400 KiB open, ≤ 8 KiB closed", sqlMemory},
+	{"sql", "wake + first query, p50", "wake without SQL", "≤ + 3 ms", sqlWake},
 	{"schedules", "100,000 schedules of 10,000 sleeping actors over 100 s, after a kill: lateness, p99", "–", "≤ 1 s", scheduleAsleep},
 	{"schedules", "the same, actors awake", "–", "≤ 250 ms", scheduleAwake},
 	{"density", "1,000 sleeping actors in one store", "–", "–", density1k},
@@ -66,7 +74,7 @@ var rows = []row{
 const optional = "million"
 
 func main() {
-	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, queue, schedules, density, million, fanout; all but million")
+	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, queue, sql, schedules, density, million, fanout; all but million")
 	write := flag.String("write", "", "file to write the table to")
 	rounds := flag.Int("rounds", 5, "rounds per row; medians are taken over them")
 	span := flag.Duration("span", time.Second, "length of one throughput measurement")

@@ -172,7 +172,9 @@ func (c *conn) prepare(sql string) (s *cached, tail string, err error) {
 	}
 	s = &cached{Stmt: stmt, readOnly: stmt.ReadOnly(), params: stmt.BindCount()}
 	if strings.TrimSpace(tail) == "" {
-		s.sql, tail = sql, ""
+		if tail = ""; !isSavepoint(sql) { // those are looked at each time
+			s.sql = sql
+		}
 	}
 	return s, tail, nil
 }
@@ -209,6 +211,15 @@ func (sc *stmtCache) take(sql string) *cached {
 		}
 	}
 	return nil
+}
+
+func (sc *stmtCache) has(sql string) bool {
+	for i := len(sc.idle) - 1; i >= 0; i-- {
+		if sc.idle[i].sql == sql {
+			return true
+		}
+	}
+	return false
 }
 
 func (sc *stmtCache) put(s *cached) {

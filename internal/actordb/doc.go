@@ -8,7 +8,7 @@
 //	                           connection ── VFS file ──► reads: Source (the actor's records)
 //	                                              └─────► writes: Changes, which become a part of the turn's batch
 //
-// A turn's first statement begins a transaction (DB.Begin). Tx.Commit ends it: SQLite hands its dirty pages to the VFS in one
+// A turn's first statement that writes begins a transaction. Tx.Commit ends it: SQLite hands its dirty pages to the VFS in one
 // atomic batch, which stays in memory as Changes; whoever holds the turn commits them with everything else of the turn. From
 // then on the records answer for these pages. Nothing of a transaction that was rolled back ever reaches the VFS.
 //

@@ -93,7 +93,7 @@ func (s *readSession) Close() error {
 // reader is the Scope of one reader.
 type reader struct{ c *conn }
 
-func (r reader) begin() *Tx { return &Tx{c: r.c, readOnly: true, onEnd: func(bool) {}} }
+func (r reader) begin() *Tx { return &Tx{c: r.c, readOnly: true, eager: true, onEnd: func(bool) {}} }
 
 // Do runs one statement.
 func (r reader) Do(ctx context.Context, work Work) error {

@@ -17,6 +17,7 @@ type Tx struct {
 	onEnd func(discard bool) // discard: the connection must not be used again
 
 	mu        sync.Mutex // guards all below, and the connection
+	eager     bool       // it begins with a read too, so that several see the same
 	began     bool       // SQLite is in the transaction
 	wrote     bool       // a statement that may change something ran
 	vacuumed  bool       // SQLite committed already: only throwing the connection away undoes it
@@ -164,10 +165,13 @@ func (tx *Tx) failed(ctx context.Context, sql string, err error) error {
 	return err
 }
 
-// prepare compiles the first statement of sql and makes SQLite begin. The caller holds mu.
+// prepare compiles the first statement of sql, and makes SQLite begin if it writes. The caller holds mu.
 func (tx *Tx) prepare(ctx context.Context, sp *Savepoint, sql string) (*cached, string, error) {
-	if err := tx.begin(); err != nil {
-		return nil, "", err
+	// Reads need no transaction: nobody else writes while the turn lasts. A savepoint of the user's would be one.
+	if !tx.began && (tx.eager || !tx.c.stmts.has(sql) && isSavepoint(sql)) {
+		if err := tx.begin(); err != nil {
+			return nil, "", err
+		}
 	}
 	stop := tx.c.during(ctx)
 	s, tail, err := tx.c.prepare(sql)
@@ -182,6 +186,10 @@ func (tx *Tx) prepare(ctx context.Context, sp *Savepoint, sql string) (*cached, 
 		if tx.readOnly || sp != nil && sp.readOnly {
 			tx.c.release(s)
 			return nil, "", ErrReadOnly
+		}
+		if err := tx.begin(); err != nil {
+			tx.c.release(s)
+			return nil, "", err
 		}
 		tx.wrote = true
 	}
@@ -325,6 +333,9 @@ func (tx *Tx) Changed() bool { tx.mu.Lock(); defer tx.mu.Unlock(); return tx.wro
 // handle runs a statement that is not SQLite's alone to run: BEGIN and its kin, which work on the savepoint, and VACUUM.
 // done: it did, and tail follows. The caller holds mu.
 func (tx *Tx) handle(ctx context.Context, sp *Savepoint, sql string) (done bool, tail string, err error) {
+	if tx.c.stmts.has(sql) {
+		return false, "", nil // it was looked at before
+	}
 	what := verb(sql)
 	if what == "" {
 		return false, "", nil

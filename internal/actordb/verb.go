@@ -64,3 +64,9 @@ func isAlter(sql string) bool {
 	word, _ := firstWord(sql)
 	return strings.EqualFold(word, "ALTER")
 }
+
+// isSavepoint reports whether a statement is about a savepoint of the user's own.
+func isSavepoint(sql string) bool {
+	word, _ := firstWord(sql)
+	return strings.EqualFold(word, "SAVEPOINT") || strings.EqualFold(word, "RELEASE") || strings.EqualFold(word, "ROLLBACK")
+}
