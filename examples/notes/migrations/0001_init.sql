@@ -1,0 +1,6 @@
+CREATE TABLE note (
+	id      INTEGER PRIMARY KEY,
+	title   TEXT NOT NULL,
+	body    TEXT NOT NULL,
+	written DATETIME NOT NULL
+);
