@@ -23,8 +23,6 @@ type conn struct {
 	control  map[string]*sqlite3.Stmt // our own BEGIN, COMMIT and so on
 	inside   bool                     // a statement of ours is prepared or VACUUM runs: transaction control is allowed
 	denied   string                   // why the authorizer refused the statement
-	wantFTS  bool                     // a statement asks for FTS5
-	fts      bool                     // FTS5 is registered
 }
 
 // open opens a connection to a file. memory bounds what it may use, in bytes.
@@ -41,6 +39,10 @@ func open(f *file, lent vfs.File, memory, cache int, readOnly bool) (*conn, erro
 		return nil, fmt.Errorf("open the actor's database: %w", err)
 	}
 	c := &conn{db: db, file: f, giveBack: giveBack, control: make(map[string]*sqlite3.Stmt)}
+	if err := fts5.Register(db); err != nil {
+		c.close()
+		return nil, fmt.Errorf("register FTS5: %w", err)
+	}
 	setup := ours
 	if readOnly {
 		setup = "PRAGMA query_only = ON;"
@@ -102,8 +104,6 @@ func (c *conn) authorize(action sqlite3.AuthorizerActionCode, third, fourth, _, 
 		if strings.EqualFold(fourth, "load_extension") {
 			return deny("load_extension is refused: extensions cannot be loaded into an actor's database.")
 		}
-	case sqlite3.AUTH_CREATE_VTABLE:
-		c.wantFTS = c.wantFTS || strings.HasPrefix(strings.ToLower(fourth), "fts5")
 	case sqlite3.AUTH_CREATE_TEMP_TABLE, sqlite3.AUTH_CREATE_TEMP_TRIGGER, sqlite3.AUTH_CREATE_TEMP_VIEW, sqlite3.AUTH_CREATE_TEMP_INDEX:
 		c.file.recycle = true
 	}
@@ -151,16 +151,6 @@ func (c *conn) prepare(sql string) (s *cached, tail string, err error) {
 		return s, "", nil
 	}
 	stmt, tail, err := c.db.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
-	if c.wantFTS = c.wantFTS || err != nil && strings.Contains(err.Error(), "no such module: fts5"); c.wantFTS && !c.fts {
-		// FTS5 costs memory in every connection: it comes when it is asked for.
-		if err := fts5.Register(c.db); err != nil {
-			return nil, "", fmt.Errorf("register FTS5: %w", err)
-		}
-		c.fts = true
-		if err != nil {
-			stmt, tail, err = c.db.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
-		}
-	}
 	if err != nil || stmt == nil {
 		return nil, tail, err
 	}
@@ -194,7 +184,9 @@ type cached struct {
 	sql      string
 	readOnly bool
 	params   int
-	kinds    []kind // of its columns; nil: not asked for yet
+	compiled int      // how often SQLite had compiled it again when names and kinds were asked for
+	names    []string // of its columns; never changed
+	kinds    []kind   // of its columns; nil: not asked for yet
 }
 
 // maxCached is how many statements a connection keeps prepared.

@@ -179,31 +179,24 @@ func (r *Rows) next(args []driver.NamedValue) error {
 	return nil
 }
 
-// start makes s the statement that is read. One that writes does so now, whether its results are read or not.
+// start makes s the statement that is read, and brings its first row: a statement that writes does so now, whether its
+// results are read or not; and what columns a kept statement has after the schema changed is known only now.
 func (r *Rows) start(s *cached) error {
 	r.s = s
-	n := s.ColumnCount()
-	r.columns = make([]string, n)
-	for i := range r.columns {
-		r.columns[i] = s.ColumnName(i)
-	}
-	if s.kinds == nil {
-		s.kinds = make([]kind, n)
-		for i := range s.kinds {
-			s.kinds[i] = kindOf(s.ColumnDeclType(i))
-		}
-	}
-	if s.readOnly {
-		return nil
-	}
 	more, err := r.step()
-	switch {
-	case err != nil:
+	if err != nil {
 		r.give()
 		return err
-	case more:
-		r.ready = true
-	default:
+	}
+	if again := s.Status(sqlite3.STMTSTATUS_REPREPARE, false); s.kinds == nil || again != s.compiled {
+		n := s.ColumnCount()
+		s.compiled, s.names, s.kinds = again, make([]string, n), make([]kind, n)
+		for i := range n {
+			s.names[i], s.kinds[i] = s.ColumnName(i), kindOf(s.ColumnDeclType(i))
+		}
+	}
+	r.columns, r.ready = s.names, more
+	if !more {
 		r.end = io.EOF
 	}
 	return nil

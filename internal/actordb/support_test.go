@@ -72,12 +72,13 @@ func (r *records) apply(c Changes) {
 
 var testOptions = Options{CacheBytes: 2 << 20, MaxTurnBytes: 64 << 20}
 
-// turns is a Scope in which each statement or transaction is a turn of its own, as long as turn is nil.
+// turns is a Scope in which each statement or transaction is a turn of its own, unless a turn is open.
 type turns struct {
 	t    *testing.T
 	src  *records
 	db   *DB
 	slot chan struct{}
+	open *Tx
 }
 
 func newTurns(t *testing.T, src *records, opts Options) *turns {
@@ -87,6 +88,9 @@ func newTurns(t *testing.T, src *records, opts Options) *turns {
 }
 
 func (s *turns) Do(ctx context.Context, work Work) error {
+	if s.open != nil {
+		return work(ctx, s.open, nil, false)
+	}
 	s.slot <- struct{}{}
 	defer func() { <-s.slot }()
 	tx, err := s.db.Begin(ctx)
@@ -110,7 +114,11 @@ func (s *turns) commit(tx *Tx) error {
 	return nil
 }
 
-func (s *turns) Begin(ctx context.Context, _ string, readOnly bool) (Transaction, error) {
+func (s *turns) Begin(ctx context.Context, where string, readOnly bool) (Transaction, error) {
+	if s.open != nil {
+		sp, err := s.open.Begin(where, readOnly)
+		return partTx{s.open, sp}, err
+	}
 	s.slot <- struct{}{}
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
@@ -138,6 +146,15 @@ func (t turnTx) End(keep bool) error {
 	}
 	return t.s.commit(t.tx)
 }
+
+// partTx is a transaction within a turn.
+type partTx struct {
+	tx *Tx
+	sp *Savepoint
+}
+
+func (p partTx) Do(ctx context.Context, work Work) error { return work(ctx, p.tx, p.sp, false) }
+func (p partTx) End(keep bool) error                     { return p.sp.End(keep) }
 
 // newSQL is a database whose statements are turns of their own.
 func newSQL(t *testing.T) (*sql.DB, *turns) {

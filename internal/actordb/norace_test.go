@@ -1,0 +1,5 @@
+//go:build !race
+
+package actordb
+
+const raceEnabled = false
