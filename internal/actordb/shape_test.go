@@ -67,7 +67,7 @@ func TestCommitShape(t *testing.T) {
 		{"INSERT INTO t(v) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT zeroblob(1000) FROM n", batch}, // 3 MB with a cache of 64 KiB
 		{"BEGIN; UPDATE t SET v = randomblob(1000); ROLLBACK", ""},
 		{"DELETE FROM t WHERE id > 5", batch},
-		{"VACUUM", "Overwrite Begin WriteAt… Commit Sync Truncate PhaseTwo"},
+		{"VACUUM", "Overwrite " + batch}, // and no Truncate: the file has its new size with the commit
 		{"PRAGMA user_version = 7", batch},
 	} {
 		f.calls = nil
