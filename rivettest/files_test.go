@@ -27,7 +27,7 @@ var (
 	fill      = rivet.NewAction[int, rivet.None](libraries, "fill")
 	report    = rivet.NewAction[rivet.None, []string](libraries, "report")
 	note      = rivet.NewAction[string, rivet.None](libraries, "note")
-	doze       = rivet.NewAction[rivet.None, rivet.None](libraries, "doze")
+	doze      = rivet.NewAction[rivet.None, rivet.None](libraries, "doze")
 	returns   = rivet.NewQueue[string, rivet.None](libraries, "returns")
 )
 

@@ -68,10 +68,7 @@ func (a *Actor) end() {
 	grace, done := context.WithTimeout(a.alive, a.spec.Options.GracePeriod)
 	defer done()
 	a.lastHook(grace)
-	drained := a.awaitQuiet(grace)
-	// Replies that wait for their commits go out before the sockets close. An error means that time is up or the actor
-	// failed, which ends it below.
-	_ = a.gate.wait(grace, 0)
+	drained := a.settleDown(grace) // replies that wait for their commits go out before the sockets close
 	for _, c := range a.conns.list() {
 		if !a.Parks(c) {
 			c.close(closeNormal, reasonStopped)
@@ -80,7 +77,7 @@ func (a *Actor) end() {
 	a.mu.Lock()
 	a.hungUp = true
 	a.mu.Unlock()
-	drained = a.awaitQuiet(grace) && drained
+	drained = a.settleDown(grace) && drained
 	event := lifecycle.Drained
 	if !drained {
 		event = lifecycle.GraceOver
@@ -147,6 +144,25 @@ func (a *Actor) becameDestroy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.machine.Kind() == lifecycle.KindDestroy
+}
+
+// settleDown waits until nothing is under way and nothing waits to leave: work that is to begin when a commit is durable
+// begins then, and may ask for more. It reports false when ctx ended first.
+func (a *Actor) settleDown(ctx context.Context) bool {
+	for {
+		if !a.awaitQuiet(ctx) {
+			return false
+		}
+		if err := a.gate.wait(ctx, 0); err != nil {
+			return ctx.Err() == nil // the actor failed, which ends it by itself
+		}
+		a.mu.Lock()
+		quiet := a.underWay() == 0
+		a.mu.Unlock()
+		if quiet {
+			return true
+		}
+	}
 }
 
 // awaitQuiet waits until no call, background work or disconnect hook is under way. It reports false when ctx ended first.

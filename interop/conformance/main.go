@@ -31,7 +31,7 @@ func main() {
 func definitions() []actor.Definition {
 	return slices.Concat(
 		actionActors(), failureActors(), varActors(), connectionActors(), storageActors(), observerActors(), runActors(),
-		queueActors(), accessActors(), requestActors(), socketActors(), sleepActors(), hibernationActors(),
+		queueActors(), accessActors(), requestActors(), socketActors(), sleepActors(), hibernationActors(), sqlActors(), sqlSleepActors(),
 	)
 }
 

@@ -973,4 +973,343 @@ chapterOnce("sleep", () => {
 	});
 });
 
+const values = async (h) => (await h.getValues()).map((r) => r.value);
+const events = async (h) => (await h.getLogEntries()).map((r) => r.event);
+
+/** Waits until the log holds what test says, without keeping the actor awake by asking too often. */
+const logged = (h, what, test, every = 400) =>
+	waitFor(what, async () => {
+		await pause(every);
+		const log = await events(h);
+		return test(log) && log;
+	}, 15_000);
+
+chapter("SQL", () => {
+	test("rows: what was written comes back", async () => {
+		const h = at("dbActorRaw");
+		assert.equal(await h.ping(), "pong");
+		const { id } = await h.insertValue("first");
+		assert.equal(id, 1);
+		const back = await h.insertValueAndReadBack("a\u0000b");
+		assert.deepEqual(back, { id: 2, value: "a\u0000b", hex_value: "610062", sqlite_length: 1 });
+		assert.deepEqual(await h.insertMany(3), { count: 3 });
+		assert.deepEqual(await h.insertMany(0), { count: 0 });
+		assert.deepEqual(await values(h), ["first", "a\u0000b", "User 0", "User 1", "User 2"]);
+		const [row] = await h.getValues();
+		assert.equal(typeof row.created_at, "number");
+		assert.ok(Math.abs(row.created_at - Date.now()) < 60_000);
+		assert.equal(row.payload, "");
+		assert.deepEqual(await h.updateValue(1, "changed"), { success: true });
+		assert.equal(await h.getValue(1), "changed");
+		assert.equal(await h.getValue(99), null);
+		await h.deleteValue(1);
+		assert.equal(await h.getCount(), 4);
+		assert.deepEqual(await h.repeatUpdate(3, 10), { value: "Updated 9" });
+		assert.equal(await h.getValue(3), "Updated 9");
+		assert.deepEqual(await h.repeatUpdate(3, 0), { value: "" });
+		assert.equal(await h.multiStatementInsert("multi"), "multi-updated");
+		await h.reset();
+		assert.equal(await h.rawSelectCount(), 0);
+	});
+	test("payloads, pages and VACUUM", async () => {
+		const h = at("dbActorRaw");
+		const { id } = await h.insertPayloadOfSize(50_000);
+		assert.equal(await h.getPayloadSize(id), 50_000);
+		assert.deepEqual(await h.insertPayloadRows(100, 4096), { count: 100 });
+		const pages = await h.getPageCount();
+		assert.ok(pages > 100);
+		assert.deepEqual(await h.roundRobinUpdateValues([1, 2, 2, 3], 7), [{ id: 1, value: "v-6" }, { id: 2, value: "v-4" }, { id: 3, value: "v-5" }]);
+		await h.reset();
+		await h.vacuum();
+		assert.ok((await h.getPageCount()) < pages / 4);
+		await h.runMixedWorkload(40, 200);
+		assert.equal(await h.integrityCheck(), "ok");
+	});
+	test("transactions", async () => {
+		const h = at("dbActorRaw");
+		await h.transactionCommit("kept");
+		await h.transactionRollback("undone");
+		await h.transactionWithTimeout(1000);
+		assert.deepEqual(await h.transactionExec(), ["kept", "exec-first", "exec-second"]);
+		await h.reset();
+		const concurrent = await h.concurrentTransactions();
+		assert.deepEqual(concurrent.slice(0, 2), ["first-start", "first-end"]);
+		assert.deepEqual(concurrent.slice(2).sort(), ["second", "third"]);
+		await h.reset();
+		assert.deepEqual(await h.transactionParksOrdinarySql(), ["tx-start", "tx-end", "ordinary"]);
+		assert.deepEqual(await h.transactionAutomaticRollback(), [{ id: 2, value: "after" }]);
+		assert.equal(await h.manualTransactionCompatibility(), 1);
+		assert.equal(await h.integrityCheck(), "ok");
+	});
+	test("transactions that wait for themselves or are used too late", async () => {
+		const h = at("dbActorRaw");
+		const expired = (text) => {
+			for (const word of ["expired after 50 ms", "safety backstop", "timeout", "nested transaction", "outer `db`"]) assert.ok(text.includes(word), `${text} lacks ${word}`);
+		};
+		expired(await h.transactionDeadlockDiagnostic(false));
+		expired(await h.transactionDeadlockDiagnostic(true));
+		const e = await h.transactionExpiryDiagnostics();
+		expired(e.ownerMessage);
+		assert.equal(e.parkedResult.status, "rejected");
+		expired(e.parkedResult.message);
+		expired(e.leakedMessage);
+		assert.deepEqual(e.values, []);
+		assert.match(await h.terminalTransactionDiagnostic(), /already committed/);
+		assert.equal(await h.getCount(), 0);
+	});
+	test("statements wait for a transaction that is held", async () => {
+		const h = at("dbActorRaw");
+		await h.insertValue("one");
+		const hold = h.holdTransaction();
+		await waitFor("the transaction", () => h.isTransactionHolding());
+		const count = h.getCountWithSubmissionBarrier();
+		await waitFor("the statement", () => h.isSqlOperationSubmitted());
+		await pause(100);
+		assert.equal(await h.isSqlOperationSubmitted(), true);
+		await h.releaseHeldTransaction();
+		await hold;
+		assert.equal(await count, 1);
+		assert.equal(await h.isSqlOperationSubmitted(), false);
+		const awake = h.holdActorAwake();
+		await waitFor("the hold", () => h.isActorAwakeHeld());
+		await h.releaseActorAwake();
+		await awake;
+	});
+	test("rows survive a sleep, and a disconnect is noted before it", async () => {
+		const h = at("dbActorRaw");
+		await h.insertValue("before");
+		await h.configureDisconnectInsert(true, 50);
+		await h.triggerSleep();
+		await waitFor("the rows of disconnects", async () => {
+			await pause(300);
+			return (await h.getDisconnectInsertCount()) >= 2;
+		});
+		assert.equal((await values(h))[0], "before");
+		await h.destroy();
+		await waitFor("the end", async () => (await h.getCount()) === 0);
+	});
+	test("stress", async () => {
+		const h = at("dbStressActor");
+		assert.deepEqual(await h.insertBatch(500), { count: 500 });
+		assert.equal(await h.upsertMetaRows(100), 32);
+		assert.equal(await h.writeAndVerify(50), 50);
+		assert.equal((await h.measureEventLoopHealth(20)).insertCount, 20);
+		assert.equal(await h.getCount(), 570);
+		await h.reset();
+		const sinks = await Promise.all([h.kitchenSinkSmoke(12), h.kitchenSinkSmoke(12)]);
+		for (const s of sinks) {
+			assert.equal(s.integrity, "ok");
+			assert.ok(s.pageCount > 0 && s.dataCount > 0);
+		}
+		assert.equal(sinks.at(-1).metaCount, 14);
+		assert.equal(await h.integrityCheck(), "ok");
+	});
+	test("migrations", async () => {
+		const h = at("dbPragmaMigrationActor");
+		assert.deepEqual(await h.insertItem("a"), { id: 1 });
+		assert.deepEqual(await h.insertItemWithStatus("b", "done"), { id: 2 });
+		await h.triggerSleep();
+		await pause(500);
+		assert.deepEqual(await h.getItems(), [{ id: 1, name: "a", status: "active" }, { id: 2, name: "b", status: "done" }]);
+		assert.equal(await h.getSchemaVersion(), 2);
+		assert.deepEqual(await h.getColumns(), ["id", "name", "status"]);
+		const drizzle = at("dbActorDrizzleMigration");
+		assert.equal(await drizzle.migrationCommitted(), true);
+		assert.deepEqual(await drizzle.queryBuilderTransaction(), { inside: ["query-builder"], after: [] });
+	});
+	test("a scheduled action writes", async () => {
+		const h = at("scheduledDb");
+		await h.scheduleDbWrite(50);
+		await waitFor("the row", async () => (await h.getLogCount()) === 1);
+		assert.equal(await h.getScheduledCount(), 1);
+	});
+	test("SQL in every hook", async () => {
+		for (const name of ["CreateState", "OnCreate", "CreateVars"]) assert.equal(await at(`dbInitOrder${name}Actor`).getInitialCount(), 0);
+		const waking = at("dbInitOrderOnWakeActor");
+		assert.equal(await waking.getWakeCount(), 1);
+		await waking.triggerSleep();
+		await waitFor("the second wake", async () => {
+			await pause(300);
+			return (await waking.getWakeCount()) >= 2;
+		});
+		const observer = at("dbInitOrderObserver");
+		const sleeping = at("dbInitOrderOnSleepActor");
+		const id = await sleeping.getActorId();
+		assert.equal(await observer.getOnSleepCount(id), -1);
+		await sleeping.insert("x");
+		await sleeping.triggerSleep();
+		await waitFor("onSleep", async () => (await observer.getOnSleepCount(id)) === 1);
+		await waitFor("its row", async () => (await sleeping.getSleepEventCount()) >= 1);
+		const dying = at("dbInitOrderOnDestroyActor");
+		const last = await dying.getActorId();
+		await dying.insert("x");
+		await dying.insert("y");
+		await dying.triggerDestroy();
+		await waitFor("onDestroy", async () => (await observer.getOnDestroyCount(last)) === 2);
+	});
+	test("the life of a database", async () => {
+		const observer = at("dbLifecycleObserver");
+		const h = at("dbLifecycle");
+		const id = await h.getActorId();
+		await h.insertValue("x");
+		assert.deepEqual(await observer.getCounts(id), { create: 1, migrate: 1 });
+		await h.triggerSleep();
+		await pause(500);
+		assert.equal(await h.getCount(), 1);
+		assert.deepEqual(await observer.getCounts(id), { create: 2, migrate: 2 });
+		await h.triggerDestroy();
+		assertError(await rejection(at("dbLifecycleFailing").ping()), "rivetkit", "internal_error");
+	});
+	test("runtime sockets and manual transactions", async () => {
+		assertError(await rejection(at("dbActorRuntimeSocketDisabled").getActorRuntimeSocketPath()), "actor_runtime_socket", "not_enabled");
+		assertError(await rejection(at("actorRuntimeSocketWithoutDb").getActorRuntimeSocketPath()), "actor_runtime_socket", "database_unavailable");
+		assert.equal(await at("dbActorManualWarningsDisabled").manualTransactionCompatibility("marker"), true);
+		const probe = at("dbRemoteLifecycleProbe");
+		assert.equal(await probe.ping(), "pong");
+		await probe.triggerSleep();
+		await pause(300);
+		assert.equal(await probe.ping(), "pong");
+	});
+});
+
+chapterOnce("SQL, which attempts only once", () => {
+	test("a migration that failed left nothing", async () => {
+		const h = at("dbActorDrizzleMigrationRollback");
+		await rejection(h.migrationRolledBack());
+		assert.equal(await waitFor("the second start", () => h.migrationRolledBack().catch(() => undefined)), true);
+	});
+});
+
+chapterOnce("sleep with SQL", () => {
+	test("a sleep is logged once, an alarm wakes", async () => {
+		const h = at("sleepWithDb");
+		await h.insertLogEntry("hello");
+		await h.triggerSleepTwice();
+		await pause(400);
+		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1, onSleepDbWriteSuccess: true, onSleepDbWriteError: null });
+		assert.deepEqual(await events(h), ["wake", "hello", "sleep", "wake"]);
+		await h.setAlarm(1500);
+		await h.triggerSleep();
+		await logged(h, "the alarm", (log) => log.includes("alarm"), 2500);
+	});
+	test("a slow scheduled action ends before idle sleep", async () => {
+		const h = at("sleepWithSlowScheduledDb");
+		await h.scheduleSlowAlarm(100, 1500);
+		await pause(1800);
+		const log = await events(h);
+		assert.deepEqual(log.slice(0, 3), ["wake", "slow-alarm-start", "slow-alarm-finish"]);
+	});
+	test("disconnects are logged", async () => {
+		const h = at("sleepWithDbConn");
+		const conn = h.connect();
+		await within("ready", conn.insertLogEntry("hello"));
+		await conn.dispose();
+		await logged(h, "a disconnect", (log) => log.includes("disconnect"), 100);
+	});
+	test("an event from onSleep, a call meanwhile", async () => {
+		const h = at("sleepWithDbAction");
+		const conn = h.connect();
+		const event = next(conn, "sleeping");
+		await within("ready", conn.getCounts());
+		await conn.triggerSleep();
+		await event;
+		const meanwhile = await h.insertLogEntry("meanwhile").then(() => true, () => false);
+		const log = await logged(h, "the end of the sleep", (l) => l.includes("sleep-end") && l.filter((e) => e === "wake").length >= 2);
+		assert.equal(log.includes("meanwhile"), meanwhile);
+		await conn.dispose();
+	});
+	for (const [name, rows] of [
+		["sleepWaitUntil", ["sleep-start", "waituntil-write"]],
+		["sleepNestedWaitUntil", ["sleep-start", "outer-waituntil", "nested-waituntil"]],
+		["sleepOnSleepThrows", ["sleep-before-throw"]],
+		["sleepWaitUntilRejects", ["sleep", "waituntil-after-reject"]],
+		["sleepWaitUntilState", ["waituntil-state"]],
+		["sleepEnqueue", ["sleep"]],
+	]) {
+		test(`${name}: what it wrote while it ended is there`, async () => {
+			const h = at(name);
+			await h.getCounts();
+			await h.triggerSleep();
+			const log = await logged(h, "two lives", (l) => l.filter((e) => e === "wake").length >= 2);
+			for (const row of rows) assert.ok(log.includes(row), `${log} lacks ${row}`);
+			const counts = await h.getCounts();
+			assert.ok(counts.sleepCount >= 1);
+			if (name === "sleepWaitUntilState") assert.equal(counts.waitUntilRan, true);
+			if (name === "sleepEnqueue") assert.equal(counts.enqueueSuccess, true);
+		});
+	}
+	test("a schedule made in onSleep wakes", async () => {
+		const h = at("sleepScheduleAfter");
+		await h.getCounts();
+		await h.triggerSleep();
+		await pause(3600);
+		const counts = await h.getCounts();
+		assert.equal(counts.scheduledActionCount, 1);
+		assert.equal(counts.startCount, 2);
+		assert.deepEqual(await events(h), ["wake", "sleep", "wake", "scheduled-action"]);
+	});
+	test("idle time begins when background work has ended", async () => {
+		const h = at("sleepKeepAwakeUntilIdle");
+		await h.startSingleKeepAwake();
+		await h.startNestedKeepAwake();
+		await pause(700);
+		const status = await h.getStatus();
+		assert.deepEqual(status, { startCount: 1, sleepCount: 0, singleFinished: 1, nestedFirstFinished: 1, nestedSecondFinished: 1 });
+		assert.deepEqual((await events(h))[0], "wake-1");
+	});
+	for (const name of ["sleepWithRawWsCloseDb", "sleepWithRawWsCloseDbListener"]) {
+		test(`${name}: a slow close handler writes`, async () => {
+			const h = at(name);
+			const s = await socket(h);
+			assert.deepEqual(await s.read(), { type: "connected" });
+			await s.close();
+			await pause(900);
+			assert.deepEqual(await events(h), ["wake", "close-start", "close-finish", "sleep", "wake"]);
+			const status = await h.getStatus();
+			assert.equal(status.closeFinished, 1);
+		});
+	}
+	test("a message longer than the grace writes nothing more", async () => {
+		const h = at("sleepWsMessageExceedsGrace");
+		const s = await socket(h);
+		assert.deepEqual(await s.read(), { type: "connected" });
+		s.send("slow-db-work");
+		assert.deepEqual(await s.read(), { type: "started" });
+		await h.triggerSleep();
+		await pause(2800);
+		const log = await events(h);
+		assert.ok(log.includes("msg-start") && !log.includes("msg-finish"));
+		assert.equal((await h.getStatus()).messageFinished, 0);
+	});
+	test("several of them leave a sound database", async () => {
+		const h = at("sleepWsConcurrentDbExceedsGrace");
+		const s = await socket(h);
+		assert.deepEqual(await s.read(), { type: "connected" });
+		for (const index of [0, 1, 2]) s.send({ type: "slow-db-work", index });
+		const started = [await s.read(), await s.read(), await s.read()].map((f) => f.index).sort();
+		assert.deepEqual(started, [0, 1, 2]);
+		await h.triggerSleep();
+		await pause(2800);
+		const status = await h.getStatus();
+		assert.equal(status.handlerStarted, 3);
+		assert.ok(status.handlerFinished < 3);
+		assert.ok((await events(h)).includes("handler-2-start"));
+	});
+	test("writes under way: one row for each permit", async () => {
+		const h = at("sleepWsActiveDbExceedsGrace");
+		const s = await socket(h);
+		assert.deepEqual(await s.read(), { type: "connected" });
+		s.send({ type: "start-writes" });
+		assert.deepEqual(await s.read(), { type: "started" });
+		for (let i = 0; i < 5; i++) {
+			s.send({ type: "continue-write" });
+			assert.deepEqual(await s.read(), { type: "write", index: i, writesCompleted: i + 1 });
+		}
+		await h.triggerSleep();
+		await pause(500);
+		assert.equal((await events(h)).filter((e) => e.startsWith("write-")).length, 5);
+		assert.equal((await h.getStatus()).writesCompleted, 5);
+	});
+});
+
 describe("conformance", { concurrency: 4 }, () => chapters.forEach((start) => start()));
