@@ -123,7 +123,7 @@ func sqlInsertLoop(ctx context.Context, b *bench) (result, error) {
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() // after Commit it does nothing
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 		s, err := tx.PrepareContext(ctx, `INSERT INTO t(v) VALUES(?)`)
 		if err != nil {
 			return err

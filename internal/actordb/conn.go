@@ -196,9 +196,9 @@ const maxCached = 64
 type stmtCache struct{ idle []*cached }
 
 func (sc *stmtCache) take(sql string) *cached {
-	for i := len(sc.idle) - 1; i >= 0; i-- {
-		if s := sc.idle[i]; s.sql == sql {
-			sc.idle = append(sc.idle[:i], sc.idle[i+1:]...)
+	for i, s := range slices.Backward(sc.idle) {
+		if s.sql == sql {
+			sc.idle = slices.Delete(sc.idle, i, i+1)
 			return s
 		}
 	}
@@ -206,8 +206,8 @@ func (sc *stmtCache) take(sql string) *cached {
 }
 
 func (sc *stmtCache) has(sql string) bool {
-	for i := len(sc.idle) - 1; i >= 0; i-- {
-		if sc.idle[i].sql == sql {
+	for _, s := range slices.Backward(sc.idle) {
+		if s.sql == sql {
 			return true
 		}
 	}
@@ -221,7 +221,7 @@ func (sc *stmtCache) put(s *cached) {
 	}
 	if len(sc.idle) == maxCached {
 		_ = sc.idle[0].Close()
-		sc.idle = append(sc.idle[:0], sc.idle[1:]...)
+		sc.idle = slices.Delete(sc.idle, 0, 1)
 	}
 	sc.idle = append(sc.idle, s)
 }

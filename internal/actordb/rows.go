@@ -222,11 +222,14 @@ func (r *Rows) give() {
 	}
 }
 
+// readable reports whether nothing has gone wrong so far.
+func (r *Rows) readable() bool { return r.end == nil || errors.Is(r.end, io.EOF) }
+
 // finish ends the reading. The caller holds the lock.
 func (r *Rows) finish(err error) {
 	r.give()
 	r.tail = ""
-	if r.end == nil || r.end == io.EOF {
+	if r.readable() {
 		r.end = err
 	}
 	delete(r.tx.rows, r)
@@ -317,14 +320,14 @@ func (r *Rows) read(dest []driver.Value) error {
 func (r *Rows) HasNextResultSet() bool {
 	r.tx.mu.Lock()
 	defer r.tx.mu.Unlock()
-	return strings.TrimSpace(r.tail) != "" && (r.end == nil || r.end == io.EOF)
+	return strings.TrimSpace(r.tail) != "" && (r.readable())
 }
 
 // NextResultSet runs what follows up to the next statement that has results; io.EOF when there is none.
 func (r *Rows) NextResultSet() error {
 	r.tx.mu.Lock()
 	defer r.tx.mu.Unlock()
-	if r.end != nil && r.end != io.EOF {
+	if !r.readable() {
 		return r.end
 	}
 	r.give()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/rivetgo/rivet/internal/actorfile"
 	"github.com/rivetgo/rivet/internal/directory"
@@ -72,11 +73,7 @@ func (a *API) exportActor(w http.ResponseWriter, r *http.Request, actor id.ID) e
 
 // fileName is a file name for an actor.
 func fileName(row store.Actor) string {
-	name := row.Name
-	for _, part := range actorkey.Parse(row.Key) {
-		name += "-" + part
-	}
-	safe := []byte(name)
+	safe := []byte(strings.Join(append([]string{row.Name}, actorkey.Parse(row.Key)...), "-"))
 	for i, c := range safe {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
 			safe[i] = '_'

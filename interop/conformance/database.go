@@ -115,7 +115,7 @@ func transaction(c context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // after Commit it does nothing
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if err := fn(tx); err != nil {
 		return err
 	}
