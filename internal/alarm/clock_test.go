@@ -103,15 +103,15 @@ func (w *world) Start(ctx context.Context, p link.Placement) (link.Actor, error)
 	return a, nil
 }
 
-func (a *actor) HTTP(http.ResponseWriter, *http.Request) error           { return nil }
-func (a *actor) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
-func (w *world) Forget(id.ID)                                            {}
-func (a *actor) Why(context.Context) *why.Report                         { return &why.Report{} }
-func (a *actor) Stop(link.StopReason)                                    { go a.end() }
-func (a *actor) end()                                                    { a.stop.Do(func() { a.w.p.Stopped(a.p.ID, a.p.Generation, nil) }) }
-func (a *actor) sleep()                                                  { a.w.p.SleepWanted(a.p.ID, a.p.Generation) }
-func (a *actor) setAlarm(in time.Duration)                               { setAlarm(a.w, a.p.Records, time.Now().Add(in)) }
-func (a *actor) clearAlarm()                                             { setAlarm(a.w, a.p.Records, time.Time{}) }
+func (a *actor) HTTP(http.ResponseWriter, *http.Request) error                     { return nil }
+func (a *actor) WebSocket(*http.Request, func(kept bool) (ws.Socket, error)) error { return nil }
+func (w *world) Forget(id.ID)                                                      {}
+func (a *actor) Why(context.Context) *why.Report                                   { return &why.Report{} }
+func (a *actor) Stop(link.StopReason)                                              { go a.end() }
+func (a *actor) end()                                                              { a.stop.Do(func() { a.w.p.Stopped(a.p.ID, a.p.Generation, nil) }) }
+func (a *actor) sleep()                                                            { a.w.p.SleepWanted(a.p.ID, a.p.Generation) }
+func (a *actor) setAlarm(in time.Duration)                                         { setAlarm(a.w, a.p.Records, time.Now().Add(in)) }
+func (a *actor) clearAlarm()                                                       { setAlarm(a.w, a.p.Records, time.Time{}) }
 
 func setAlarm(t testing.TB, r link.Records, at time.Time) {
 	b := &record.Batch{SetAlarm: true}

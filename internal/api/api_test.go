@@ -70,8 +70,8 @@ type idle struct {
 	p link.Placement
 }
 
-func (a *idle) HTTP(http.ResponseWriter, *http.Request) error           { return nil }
-func (a *idle) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+func (a *idle) HTTP(http.ResponseWriter, *http.Request) error                     { return nil }
+func (a *idle) WebSocket(*http.Request, func(kept bool) (ws.Socket, error)) error { return nil }
 func (a *idle) Why(context.Context) *why.Report {
 	return &why.Report{State: why.Running, Awake: []string{"calls"}}
 }

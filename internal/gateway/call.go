@@ -95,7 +95,7 @@ func (c *call) enterHTTP(a link.Actor) error {
 }
 
 func (c *call) enterWebSocket(a link.Actor) error {
-	return a.WebSocket(&c.req, func() (*ws.Conn, error) {
+	return a.WebSocket(&c.req, func(bool) (ws.Socket, error) {
 		if c.upgraded {
 			return nil, errors.New("gateway: the socket was handed over before")
 		}

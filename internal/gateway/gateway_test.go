@@ -30,11 +30,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // actorStub is a link.Actor made of functions.
 type actorStub struct {
 	http      func(w http.ResponseWriter, r *http.Request) error
-	websocket func(r *http.Request, upgrade func() (*ws.Conn, error)) error
+	websocket func(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error
 }
 
 func (a *actorStub) HTTP(w http.ResponseWriter, r *http.Request) error { return a.http(w, r) }
-func (a *actorStub) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+func (a *actorStub) WebSocket(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
 	return a.websocket(r, upgrade)
 }
 func (a *actorStub) Stop(link.StopReason)            {}
@@ -537,13 +537,13 @@ func TestFailureInTheMiddleAbortsTheAnswer(t *testing.T) {
 func TestWebSocket(t *testing.T) {
 	g, b := newGateway(gateway.Config{})
 	var seen string
-	b.websocket = func(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+	b.websocket = func(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
 		seen = r.RequestURI
-		conn, err := upgrade()
+		conn, err := upgrade(true)
 		if err != nil {
 			return err
 		}
-		if _, err := upgrade(); err == nil {
+		if _, err := upgrade(true); err == nil {
 			t.Error("the socket was handed over twice")
 		}
 		go func() { // ends with the connection
@@ -618,7 +618,9 @@ func TestWebSocketErrors(t *testing.T) {
 		{"api route", "/actors", nil, nil, "guard.websocket_not_supported"},
 		{"health", "/health/ws", []string{"rivet"}, nil, "guard.no_route"},
 		{"refused by the actor", "/gateway/" + actor + "/connect", []string{"rivet"}, func(b *backend) {
-			b.websocket = func(*http.Request, func() (*ws.Conn, error)) error { return fault.New("user", "closed", "no") }
+			b.websocket = func(*http.Request, func(kept bool) (ws.Socket, error)) error {
+				return fault.New("user", "closed", "no")
+			}
 		}, "user.closed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -646,7 +648,10 @@ func TestWebSocketErrors(t *testing.T) {
 
 func TestBadHandshake(t *testing.T) {
 	g, b := newGateway(gateway.Config{})
-	b.websocket = func(_ *http.Request, upgrade func() (*ws.Conn, error)) error { _, err := upgrade(); return err }
+	b.websocket = func(_ *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
+		_, err := upgrade(true)
+		return err
+	}
 	srv := httptest.NewServer(g)
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -695,6 +700,6 @@ func (b *benchBackend) HTTP(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(200)
 	return nil
 }
-func (b *benchBackend) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
-func (b *benchBackend) Why(context.Context) *why.Report                         { return &why.Report{} }
-func (b *benchBackend) Stop(link.StopReason)                                    {}
+func (b *benchBackend) WebSocket(*http.Request, func(kept bool) (ws.Socket, error)) error { return nil }
+func (b *benchBackend) Why(context.Context) *why.Report                                   { return &why.Report{} }
+func (b *benchBackend) Stop(link.StopReason)                                              {}

@@ -19,6 +19,8 @@ type ActionCall struct {
 	Chain []string
 	// Gone is closed when the caller has disappeared: a call that still waits for its turn is then dropped. Nil: never.
 	Gone <-chan struct{}
+	// Index is the number of the message that asked for it, where a keeper counts them; 0: nobody does.
+	Index uint64
 	// Reply gets the outcome, once.
 	Reply Reply
 }
@@ -58,6 +60,7 @@ func (a *Actor) Action(call *ActionCall) {
 	}
 	c.turn = &run.turn
 	run.turn.began = now
+	run.turn.index = call.Index
 	run.turn.view, run.turn.late, run.turn.outs = act.Kind == ViewAction, errTimedOut, run.room[:0]
 	run.watched = watched{turn: c.turn, reply: call.Reply, deadline: deadline}
 	a.watch.begin(&run.watched)

@@ -46,6 +46,8 @@ type Conn struct {
 	encoded    []byte   // of one that hibernates: what state is, or will be once the commits under way are durable
 	stored     bool     // a record was handed to the storage
 	storedBy   uint64   // the number of the commit that wrote it; 0: an earlier life's
+	index      uint64   // newest message of the client that took effect, where a keeper counts them
+	floor      uint64   // what index was when this life began
 	listed     bool
 	prev, next *Conn // neighbours in the table
 }

@@ -45,7 +45,13 @@ func (a *Actor) mayHibernate(sink Sink) bool {
 	if _, ok := sink.(Hibernator); !ok {
 		return false
 	}
-	if _, raw := sink.(RawSink); raw {
+	_, raw := sink.(RawSink)
+	return a.Hibernation(raw)
+}
+
+// Hibernation reports whether connections, or raw sockets, may outlive the actor's life.
+func (a *Actor) Hibernation(raw bool) bool {
+	if raw {
 		return a.spec.Options.HibernateWebSockets
 	}
 	return !a.spec.Options.NoHibernation
@@ -166,6 +172,7 @@ func (t *connTable) storedBy(written []*Conn, number uint64) {
 // record encodes the connection. The caller holds the table's mu.
 func (c *Conn) record() []byte {
 	r := record.Conn{Raw: c.Raw(), Params: c.params, HasState: c.state != nil, State: c.encoded, Topics: c.topics}
+	c.keep(&r)
 	if q := c.request; q != nil {
 		r.Method, r.Path, r.Query, r.RemoteAddr, r.Header = q.Method, q.Path, q.Query, q.RemoteAddr, storedHeader(q.Header)
 	}
@@ -263,6 +270,7 @@ func (a *Actor) restore(records []record.Record) (lost []*Conn, err error) {
 func (a *Actor) revive(r *record.Conn) *Conn {
 	return &Conn{
 		actor: a, id: uuid.UUID(r.ID).String(), params: bytes.Clone(r.Params), stored: true, encoded: bytes.Clone(r.State),
+		index: r.Index, floor: r.Index,
 		request: &Request{Method: r.Method, Path: r.Path, Query: r.Query, Header: r.Header, RemoteAddr: r.RemoteAddr},
 	}
 }

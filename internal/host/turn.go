@@ -26,6 +26,8 @@ type turn struct {
 	by        *Conn        // who called, if anybody did
 	began     time.Time    // when it was taken
 	internal  bool         // no code of the user's runs in it: the state is what it was
+	records   bool         // it commits records of connections that changed, though nothing else did
+	index     uint64       // of the client's message that asked for it, where a keeper counts them
 	strict    bool         // it is undone when it fails, whatever the definition says
 	late      *fault.Error // what a run that did not end in time ends with
 	committed bool         // a batch of this turn was handed to the storage
@@ -265,10 +267,16 @@ func (a *Actor) settle(c *Call, t *turn) error {
 	if err := t.commitSQL(&tc.batch); err != nil {
 		return err
 	}
-	if tc.batch.Empty() && len(states) == 0 {
+	if tc.batch.Empty() && len(states) == 0 && !t.records {
 		return nil
 	}
+	if t.index > 0 {
+		a.conns.counted(c.conn, t.index)
+	}
 	written := a.conns.takeChanges(&tc.batch, states)
+	if tc.batch.Empty() {
+		return nil
+	}
 	if err := a.commit(tc); err != nil {
 		return err
 	}

@@ -59,6 +59,14 @@ type Placement struct {
 	Generation uint64
 	CreatedAt  time.Time
 	Records    Records
+	// Kept are the sockets that the actor's last life, which may have been in another process, left to their keeper.
+	Kept []Kept
+}
+
+// Kept is a socket that was left to its keeper, with the record of its connection.
+type Kept struct {
+	Conn   *record.Conn
+	Socket ws.Kept
 }
 
 // View is an actor's records as they were at one commit.
@@ -96,9 +104,10 @@ type Actor interface {
 	// HTTP serves one request. r.URL.Path is the actor's own path ("/action/increment"); gateway parameters are gone.
 	// ErrStopping: nothing was done and nothing was written to w. ErrMoved: nothing was written to w.
 	HTTP(w http.ResponseWriter, r *http.Request) error
-	// WebSocket serves one socket. upgrade is called once the actor takes it, and completes the handshake. ErrStopping:
-	// upgrade was not called. The call returns when the actor has taken the socket over, not when it ends.
-	WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error
+	// WebSocket serves one socket. upgrade is called once the actor takes it, and completes the handshake; kept says that
+	// the socket may outlive the actor's sleep. ErrStopping: upgrade was not called. The call returns when the actor has
+	// taken the socket over, not when it ends.
+	WebSocket(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error
 	// Why reports on the actor, within milliseconds, also while it stops or its code blocks it.
 	Why(ctx context.Context) *why.Report
 	// Stop begins to stop the actor and returns at once; Events.Stopped tells the end. Idempotent: a second Stop can

@@ -97,7 +97,7 @@ func (a *actor) HTTP(http.ResponseWriter, *http.Request) error {
 	return nil
 }
 
-func (a *actor) WebSocket(*http.Request, func() (*ws.Conn, error)) error { return nil }
+func (a *actor) WebSocket(*http.Request, func(kept bool) (ws.Socket, error)) error { return nil }
 
 func (a *actor) Why(context.Context) *why.Report { return &why.Report{State: why.Running} }
 

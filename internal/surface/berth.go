@@ -27,7 +27,8 @@ type life struct {
 //	                  ▲ └────unbind, Park────┘
 type berth struct {
 	set   *Set
-	ws    *ws.Conn
+	ws    ws.Socket
+	kept  ws.Kept     // ws, when its client has a keeper
 	actor string      // id of the actor
 	hook  bool        // the definition has OnDisconnect: an end of the socket is worth a wake
 	queue interface { // what waits for the actor; called with mu held
@@ -46,6 +47,11 @@ type berth struct {
 	killed   bool       // the actor was given up: nothing waits any more
 	since    time.Time  // of a parked socket: since when something waits
 	room     chan struct{}
+}
+
+func newBerth(set *Set, actor string, c ws.Socket) berth {
+	kept, _ := c.(ws.Kept)
+	return berth{set: set, ws: c, kept: kept, actor: actor}
 }
 
 // bind makes the berth that of a new connection.
@@ -108,6 +114,15 @@ func (b *berth) unbind() {
 func (b *berth) park(self parked) {
 	if b.connection() == ([16]byte{}) { // it has not quite opened: its client may open another
 		b.ws.Close(ws.CodeInternal, "actor.restarting")
+		return
+	}
+	if b.kept != nil {
+		b.mu.Lock()
+		b.life, b.starting, b.killed = nil, false, true
+		b.queue.discard()
+		b.makeRoom()
+		b.mu.Unlock()
+		b.kept.Leave()
 		return
 	}
 	b.set.lot.park(b.actor, self)

@@ -13,7 +13,7 @@ import (
 )
 
 // serveRawSocket opens a raw socket. The actor was entered; serveRawSocket leaves it.
-func (s *Surface) serveRawSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+func (s *Surface) serveRawSocket(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
 	_, _, params, f := handshake(r)
 	if f == nil && !s.actor.HandlesSockets() {
 		f = fault.New("actor", "websocket_not_supported", "this actor has no handler for raw WebSockets: set OnWebSocket in its definition")
@@ -22,18 +22,21 @@ func (s *Surface) serveRawSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 		s.actor.Leave()
 		return f
 	}
-	c, err := upgrade()
+	c, err := upgrade(s.actor.Hibernation(true))
 	if err != nil {
 		s.actor.Leave()
 		return err
 	}
-	k := &rawSocket{
-		berth:   berth{set: s.set, ws: c, actor: s.actor.ID(), hook: s.actor.HasDisconnectHook()},
-		arrived: make(chan struct{}, 1),
-	}
-	k.queue = k
+	k := newRawSocket(s.set, s.actor.ID(), c)
+	k.hook = s.actor.HasDisconnectHook()
 	go k.serve(s.actor, request(r), params, callchain.Parse(first(r.Header, callchain.Header)))
 	return nil
+}
+
+func newRawSocket(set *Set, actor string, c ws.Socket) *rawSocket {
+	k := &rawSocket{berth: newBerth(set, actor, c), arrived: make(chan struct{}, 1)}
+	k.queue = k
+	return k
 }
 
 // rawSocket is the transport of a raw WebSocket: one goroutine reads it into an inbox, from which the handler takes.
@@ -46,6 +49,7 @@ type rawSocket struct {
 	inbox   []host.RawMessage
 	bytes   int    // of the inbox
 	read    uint64 // messages read
+	taken   uint64 // the message that the handler has, as its keeper counts
 	closing bool   // nothing more is wanted of the client
 	ended   *host.CloseError
 }
@@ -91,7 +95,11 @@ func (k *rawSocket) put(binary bool, data []byte) {
 		k.mu.Unlock()
 		return
 	}
-	k.inbox = append(k.inbox, host.RawMessage{Binary: binary, Data: data, Index: k.read})
+	index := k.read
+	if kept := k.index(); kept > 0 {
+		index = kept
+	}
+	k.inbox = append(k.inbox, host.RawMessage{Binary: binary, Data: data, Index: index})
 	k.bytes += len(data)
 	asleep := k.life == nil
 	if asleep {
@@ -156,6 +164,8 @@ func (k *rawSocket) Take() (host.RawMessage, bool, error) {
 	k.inbox = k.inbox[1:]
 	k.bytes -= len(m.Data)
 	k.makeRoom()
+	k.settle(k.taken) // whoever asks for the next is done with the last
+	k.taken = m.Index
 	return m, true, nil
 }
 
@@ -183,6 +193,19 @@ func (k *rawSocket) Close(code int, reason string) {
 	k.ws.Close(code, reason)
 	k.signal()
 }
+
+// begin starts what reads a socket of an earlier life, once the life that restored it has begun.
+func (k *rawSocket) begin() {
+	if k.resume() {
+		go func() { // ends with the socket
+			k.end(k.fill())
+			k.leave(k)
+		}()
+	}
+}
+
+// Origin implements host.Keeper.
+func (k *rawSocket) Origin() []byte { return k.originOf(origin{}) }
 
 // Park implements host.Hibernator.
 func (k *rawSocket) Park() { k.park(k) }

@@ -22,7 +22,7 @@ const maxJobs = 256
 // ServeWebSocket serves one socket. upgrade completes the handshake; it is called once the request is known to be good.
 // host.ErrStopping means that it was not called and nothing was done; a *fault.Error refuses the socket. The call returns
 // when the socket has goroutines of its own.
-func (s *Surface) ServeWebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+func (s *Surface) ServeWebSocket(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
 	if err := s.actor.Enter(); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Surface) ServeWebSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 		s.actor.Leave()
 		return f
 	}
-	c, err := upgrade()
+	c, err := upgrade(s.actor.Hibernation(false))
 	if err != nil {
 		s.actor.Leave()
 		return err
@@ -50,16 +50,25 @@ func (s *Surface) ServeWebSocket(r *http.Request, upgrade func() (*ws.Conn, erro
 		go drain(c)
 		return nil
 	}
-	k := &socket{
-		berth: berth{set: s.set, ws: c, actor: s.actor.ID(), hook: s.actor.HasDisconnectHook()},
-		enc:   enc, limit: s.actor.Options().MaxIncomingBytes,
-	}
-	k.queue = k
-	k.version.Store(uint32(clientproto.FirstVersion))
+	k := newSocket(s.set, s.actor.ID(), c, enc)
+	k.admit(s.actor)
 	req := request(r)
 	chain := callchain.Parse(first(r.Header, callchain.Header))
 	go k.serve(s.actor, req, params, chain)
 	return nil
+}
+
+// newSocket makes a socket that belongs to no life yet.
+func newSocket(set *Set, actor string, c ws.Socket, enc clientproto.Encoding) *socket {
+	k := &socket{berth: newBerth(set, actor, c), enc: enc}
+	k.queue = k
+	k.version.Store(uint32(clientproto.FirstVersion))
+	return k
+}
+
+// admit takes over what the actor's definition says of its sockets.
+func (k *socket) admit(a *host.Actor) {
+	k.hook, k.limit = a.HasDisconnectHook(), a.Options().MaxIncomingBytes
 }
 
 // handshake reads what the subprotocols configure. The first entry of a kind wins.
@@ -86,7 +95,7 @@ func handshake(r *http.Request) (enc clientproto.Encoding, known bool, params []
 }
 
 // drain reads until the close handshake of a socket that nobody serves is over.
-func drain(c *ws.Conn) {
+func drain(c ws.Socket) {
 	for {
 		if _, _, err := c.ReadMessage(); err != nil {
 			return
@@ -118,6 +127,7 @@ type job struct {
 	action    *clientproto.ActionRequest
 	subscribe *clientproto.SubscriptionRequest
 	size      int
+	index     uint64 // of the message, where a keeper counts them
 }
 
 // serve opens the connection and reads until the socket ends. Its goroutine ends with the socket. The actor was entered.
@@ -235,7 +245,7 @@ func (k *socket) read() {
 		if version != 0 {
 			k.version.Store(uint32(version))
 		}
-		j := job{size: len(payload)}
+		j := job{size: len(payload), index: k.index()}
 		switch m := m.(type) {
 		case *clientproto.ActionRequest:
 			j.action = m
@@ -405,34 +415,59 @@ func (k *socket) do(l *life, j job, refused error, reading bool) {
 		defer l.actor.Leave()
 	}
 	if j.action != nil {
-		k.run(l, j.action, refused, reading)
+		k.run(l, j, refused, reading)
 	} else if refused == nil { // else the actor is ending, and the socket with it
-		k.subscribe(l, j.subscribe)
+		k.subscribe(l, j)
 	}
 }
 
+// errReplyLost is the outcome of a message whose effects are there and whose reply is not.
+var errReplyLost = fault.New("actor", "reply_lost", "The action took effect, but its reply was lost with the process that ran it: ask the actor for the result, or make the action one that may be repeated.")
+
 // run runs one action.
-func (k *socket) run(l *life, m *clientproto.ActionRequest, refused error, reading bool) {
-	reply := &socketReply{socket: k, actor: l.actor, id: m.ID}
+func (k *socket) run(l *life, j job, refused error, reading bool) {
+	m := j.action
+	reply := &socketReply{socket: k, actor: l.actor, id: m.ID, index: j.index}
+	if j.index > 0 && j.index <= l.conn.Floor() {
+		refused = errReplyLost
+	}
 	if refused != nil {
 		reply.Prepare(nil, asFault(refused))
 		reply.Release(nil)
 		return
 	}
 	reply.inline.Store(reading)
-	l.actor.Action(&host.ActionCall{Name: m.Name, Args: m.Args, Conn: l.conn, Request: l.conn.Request(), Reply: reply})
+	l.actor.Action(&host.ActionCall{Name: m.Name, Args: m.Args, Conn: l.conn, Request: l.conn.Request(), Index: j.index, Reply: reply})
 	reply.inline.Store(false)
 }
 
 // subscribe changes a subscription; a refusal closes the socket.
-func (k *socket) subscribe(l *life, m *clientproto.SubscriptionRequest) {
+func (k *socket) subscribe(l *life, j job) {
+	m := j.subscribe
 	if err := l.actor.Subscribe(context.Background(), l.conn, m.EventName, m.Subscribe); err != nil {
 		f := asFault(err)
 		if !errors.Is(err, context.Canceled) {
 			k.ws.Close(ws.CodeInternal, f.Group+"."+f.Code)
 		}
+		return
+	}
+	if j.index > 0 {
+		l.actor.StoreConns(func() { k.settle(j.index) })
 	}
 }
+
+// begin starts what reads a socket of an earlier life, once the life that restored it has begun.
+func (k *socket) begin() {
+	if k.resume() {
+		go k.read() // ends with the socket
+	}
+}
+
+// origin implements kept.
+func (k *socket) origin() origin { return origin{enc: k.enc, version: uint16(k.version.Load())} }
+
+// Origin implements host.Keeper.
+func (k *socket) Origin() []byte { return k.originOf(k.origin()) }
 
 // Park implements host.Hibernator.
 func (k *socket) Park() {
@@ -471,6 +506,7 @@ type socketReply struct {
 	socket *socket
 	actor  *host.Actor
 	id     uint64
+	index  uint64
 	frame  ws.Frame
 	// inline: the action runs on the reader's goroutine, which flushes the socket after it.
 	inline atomic.Bool
@@ -488,6 +524,7 @@ func (r *socketReply) Prepare(output []byte, failure *fault.Error) {
 // Release sends it.
 func (r *socketReply) Release(failure *fault.Error) {
 	k := r.socket
+	defer k.settle(r.index)
 	frame := r.frame
 	if failure != nil {
 		frame = k.frame(r.failed(failure), 0)
@@ -506,7 +543,10 @@ func (r *socketReply) Release(failure *fault.Error) {
 }
 
 // Expired sends the deadline's error.
-func (r *socketReply) Expired(failure *fault.Error) { r.socket.send(r.failed(failure)) }
+func (r *socketReply) Expired(failure *fault.Error) {
+	r.socket.send(r.failed(failure))
+	r.socket.settle(r.index)
+}
 
 func (r *socketReply) failed(f *fault.Error) *clientproto.ErrorMsg {
 	m := &clientproto.ErrorMsg{Group: f.Group, Code: f.Code, Message: f.Message, Metadata: f.Metadata, ActionID: r.id, HasActionID: true, Actor: f.Actor}

@@ -39,7 +39,7 @@ func (w *world) door() *door {
 	d := &door{w: w}
 	d.server = &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		err := w.placement.With(r.Context(), w.actor, func(a link.Actor) error {
-			return a.WebSocket(r, func() (*ws.Conn, error) { return ws.Upgrade(rw, r, ws.UpgradeOptions{PingEvery: -1}) })
+			return a.WebSocket(r, func(bool) (ws.Socket, error) { return ws.Upgrade(rw, r, ws.UpgradeOptions{PingEvery: -1}) })
 		})
 		if err != nil {
 			rw.WriteHeader(http.StatusServiceUnavailable)

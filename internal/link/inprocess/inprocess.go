@@ -85,15 +85,26 @@ func (r *Runner) Start(ctx context.Context, p link.Placement) (link.Actor, error
 	if spec == nil {
 		return nil, fault.New("actor", "not_registered", fmt.Sprintf("Actor factory '%s' is not registered.", p.Name))
 	}
+	actor := p.ID.String()
+	parked := r.surfaces.Parked(actor)
+	resumed := make([]surface.Resumed, 0, len(p.Kept))
+	for _, k := range p.Kept {
+		s := r.surfaces.Resume(actor, k.Conn, k.Socket)
+		resumed = append(resumed, s)
+		parked = append(parked, host.Parked{ID: k.Conn.ID, Sink: s})
+	}
 	a, err := host.Start(ctx, spec, r.env, &owner{r.events, p.ID, p.Generation}, host.Placement{
 		ID: p.ID, Namespace: p.Namespace, Name: p.Name, Key: actorkey.Parse(p.Key), KeyText: p.Key,
-		Generation: p.Generation, CreatedAt: p.CreatedAt, Records: p.Records, Parked: r.surfaces.Parked(p.ID.String()),
+		Generation: p.Generation, CreatedAt: p.CreatedAt, Records: p.Records, Parked: parked,
 	})
 	if err != nil {
-		r.surfaces.NotBegun(p.ID.String())
+		r.surfaces.NotBegun(actor)
 		return nil, err
 	}
-	r.surfaces.Began(a.ID())
+	r.surfaces.Began(actor)
+	for _, s := range resumed {
+		surface.Begin(s, a)
+	}
 	return &running{actor: a, surface: r.surfaces.New(a)}, nil
 }
 
@@ -118,7 +129,7 @@ func (a *running) HTTP(w http.ResponseWriter, r *http.Request) error {
 	return stopping(a.surface.ServeHTTP(w, r))
 }
 
-func (a *running) WebSocket(r *http.Request, upgrade func() (*ws.Conn, error)) error {
+func (a *running) WebSocket(r *http.Request, upgrade func(kept bool) (ws.Socket, error)) error {
 	return stopping(a.surface.ServeWebSocket(r, upgrade))
 }
 

@@ -10,10 +10,11 @@ import (
 // Conn is what is stored of a connection that outlives its actor's sleep. Its record's key is KindConn and its id, its
 // value the sealed encoding:
 //
-//	flags    1 byte: 1 raw WebSocket, 2 has a state
+//	flags    1 byte: 1 raw WebSocket, 2 has a state, 4 has an origin
 //	index    uvarint, messages of the client that took effect; 0 where the socket's own process counts them
 //	params   data (uvarint length, bytes)
 //	state    data, only with flag 2
+//	origin   data, only with flag 4: how whoever holds the client's socket finds it
 //	topics   uvarint count, each data
 //	request  method, path, query, remote address: data; uvarint count of headers, each a name and a counted list of values
 type Conn struct {
@@ -23,6 +24,7 @@ type Conn struct {
 	Params   []byte
 	HasState bool
 	State    []byte
+	Origin   []byte
 	Topics   []string
 
 	Method, Path, Query, RemoteAddr string
@@ -32,7 +34,8 @@ type Conn struct {
 const (
 	connRaw      = 1
 	connHasState = 2
-	connFlags    = connRaw | connHasState
+	connKept     = 4
+	connFlags    = connRaw | connHasState | connKept
 )
 
 // Bounds of what DecodeConn reads. They are far above what is ever written, and only keep a damaged record from costing
@@ -54,11 +57,17 @@ func AppendConn(dst []byte, c *Conn) []byte {
 	if c.HasState {
 		flags |= connHasState
 	}
+	if len(c.Origin) > 0 {
+		flags |= connKept
+	}
 	dst = bare.AppendU8(dst, flags)
 	dst = bare.AppendUint(dst, c.Index)
 	dst = bare.AppendData(dst, c.Params)
 	if c.HasState {
 		dst = bare.AppendData(dst, c.State)
+	}
+	if len(c.Origin) > 0 {
+		dst = bare.AppendData(dst, c.Origin)
 	}
 	dst = appendStrings(dst, c.Topics)
 	for _, s := range []string{c.Method, c.Path, c.Query, c.RemoteAddr} {
@@ -106,6 +115,11 @@ func DecodeConn(key, payload []byte) (*Conn, error) {
 	c.Params = r.Data()
 	if c.HasState {
 		c.State = r.Data()
+	}
+	if flags&connKept != 0 {
+		if c.Origin = r.Data(); len(c.Origin) == 0 {
+			r.Fail("the origin is empty")
+		}
 	}
 	c.Topics = readStrings(&r, maxConnTopics)
 	c.Method, c.Path, c.Query, c.RemoteAddr = text(&r), text(&r), text(&r), text(&r)
