@@ -294,6 +294,15 @@ func quoted(m contract.Member) string {
 	return fmt.Sprintf("%q", m.Name)
 }
 
+// DefinitionError is the list of everything that is wrong with definitions.
+type DefinitionError struct{ Mistakes error }
+
+func (e *DefinitionError) Error() string {
+	return "the actors' definitions have mistakes:\n" + e.Mistakes.Error()
+}
+
+func (e *DefinitionError) Unwrap() error { return e.Mistakes }
+
 // Compile is for the packages that host definitions: it returns what each one binds, or all mistakes of all of them.
 func Compile(definitions ...Definition) ([]*host.Spec, error) {
 	var specs []*host.Spec

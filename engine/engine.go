@@ -16,6 +16,7 @@ import (
 	"github.com/rivetgo/rivet/internal/actordb"
 	"github.com/rivetgo/rivet/internal/alarm"
 	"github.com/rivetgo/rivet/internal/api"
+	"github.com/rivetgo/rivet/internal/deliver"
 	"github.com/rivetgo/rivet/internal/dial"
 	"github.com/rivetgo/rivet/internal/directory"
 	"github.com/rivetgo/rivet/internal/gateway"
@@ -25,11 +26,12 @@ import (
 	"github.com/rivetgo/rivet/internal/placement"
 	"github.com/rivetgo/rivet/internal/rig"
 	"github.com/rivetgo/rivet/internal/store"
+	"github.com/rivetgo/rivet/internal/version"
 	"github.com/rivetgo/rivet/internal/wire/id"
 )
 
 // Version is the version of this module.
-const Version = "0.1.0"
+const Version = version.Version
 
 const (
 	headTimeout = 10 * time.Second
@@ -37,13 +39,7 @@ const (
 )
 
 // DefinitionError is the list of everything that is wrong with the definitions given to Start.
-type DefinitionError struct{ Mistakes error }
-
-func (e *DefinitionError) Error() string {
-	return "the actors' definitions have mistakes:\n" + e.Mistakes.Error()
-}
-
-func (e *DefinitionError) Unwrap() error { return e.Mistakes }
+type DefinitionError = actor.DefinitionError
 
 // Engine is a running engine with the actors it hosts. All methods may be called concurrently.
 type Engine struct {
@@ -89,7 +85,7 @@ func start(ctx context.Context, cfg Config, actors []actor.Definition) (_ *Engin
 	}
 	specs, err := actor.Compile(actors...)
 	if err != nil {
-		return nil, &DefinitionError{err}
+		return nil, &DefinitionError{Mistakes: err}
 	}
 	e := &Engine{cfg: cfg, log: cfg.logger(), done: make(chan struct{})}
 	for _, s := range specs {
@@ -144,24 +140,7 @@ func (e *Engine) outbox() (func(context.Context, *host.Outgoing) error, error) {
 		return nil, err
 	}
 	e.deliverer = c
-	return func(ctx context.Context, out *host.Outgoing) error {
-		t := &out.Target
-		var to *dial.Target
-		switch {
-		case t.ID != "":
-			to = c.ByID(t.ID)
-		case t.Create:
-			input := t.Input
-			if !t.HasInput {
-				input = nil
-			}
-			to = c.GetOrCreate(t.Name, t.Key, input, nil)
-		default:
-			to = c.Get(t.Name, t.Key)
-		}
-		_, _, err := to.Send(ctx, &dial.Send{Queue: out.Queue, Body: out.Body, Params: t.Params, Peer: out.Sender, Number: out.Number})
-		return err
-	}, nil
+	return deliver.New(c), nil
 }
 
 // fromOutside keeps clients from speaking for an actor's outbox.

@@ -27,7 +27,8 @@ type Program struct {
 // 2 when the configuration or a definition is wrong, with 1 when anything else fails.
 func Main(actors ...actor.Definition) { Program{Actors: actors}.Main() }
 
-// Main runs the program: it loads the configuration from flags, environment and file, starts an engine, prints where it
+// Main runs the program. Where RIVET_ENDPOINT (or RIVET_ENGINE) names an engine, the actors live under that one
+// (actor.Serve). Else it loads the configuration from flags, environment and file, starts an engine, prints where it
 // listens, and stops in good order on SIGINT or SIGTERM; a second signal ends it at once.
 func (p Program) Main() {
 	signals := make(chan os.Signal, 2)
@@ -47,7 +48,48 @@ func (p Program) run(name string, args []string, getenv func(string) string, out
 	if p.Pages != nil {
 		cfg.Pages = p.Pages
 	}
+	if getenv("RIVET_ENGINE") != "" || getenv("RIVET_ENDPOINT") != "" {
+		return p.join(cfg, out, signals)
+	}
 	return p.Run(cfg, out, signals)
+}
+
+// join runs the program as a part of the engine that the environment names, until a signal comes.
+func (p Program) join(cfg Config, out io.Writer, signals <-chan os.Signal) int {
+	fmt.Fprintln(out, "RIVET_ENDPOINT is set: the actors live under that engine (unset it to run them by themselves)")
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		done <- actor.ServeConfig{
+			ShutdownTimeout: cfg.ShutdownTimeout, DatabaseMemory: cfg.DatabaseMemory, DatabaseIdle: cfg.DatabaseIdle,
+			ExposeErrors: cfg.ExposeErrors, LogLevel: cfg.LogLevel, Log: cfg.Log,
+		}.Serve(ctx, p.Actors...)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-signals:
+		fmt.Fprintln(out, "stopping: the engine moves the actors elsewhere (press Ctrl-C again to stop at once)")
+		stop()
+		select {
+		case err = <-done:
+		case <-signals:
+			fmt.Fprintln(out, "stopped at once")
+			return 1
+		}
+	}
+	var wrong *DefinitionError
+	switch {
+	case errors.As(err, &wrong):
+		fmt.Fprintln(out, err)
+		return 2
+	case err != nil:
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	fmt.Fprintln(out, "stopped: everything acknowledged is at the engine")
+	return 0
 }
 
 // Run runs the program with a configuration until a signal comes, and returns the exit code. out gets the banner and

@@ -23,7 +23,7 @@ import (
 func TryMigrations(ctx context.Context, file string, actors ...actor.Definition) (ran []string, err error) {
 	specs, err := actor.Compile(actors...)
 	if err != nil {
-		return nil, &DefinitionError{err}
+		return nil, &DefinitionError{Mistakes: err}
 	}
 	name, remove, err := scratchCopy(file)
 	if err != nil {

@@ -65,6 +65,14 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Server is where a client was told to go: what its configuration and the environment say, before any redirect.
+type Server struct{ Endpoint, Namespace, Token, Pool string }
+
+// Server tells where the client was told to go.
+func (c *Client) Server() Server {
+	return Server{c.configured.base, c.configured.namespace, c.configured.token, c.pool}
+}
+
 // Client talks to one server. Safe for concurrent use; Close it.
 type Client struct {
 	configured *endpoint

@@ -144,8 +144,11 @@ func (a *running) Stop(reason link.StopReason) {
 	}
 }
 
+// Kill ends the actor as the end of its process would: nothing more is stored or leaves. See host.Actor.Kill.
+func (a *running) Kill() { a.actor.Kill() }
+
 // Kill ends an actor that a Runner of this package started as the end of its process would; see host.Actor.Kill.
-func Kill(a link.Actor) { a.(*running).actor.Kill() }
+func Kill(a link.Actor) { a.(*running).Kill() }
 
 func stopping(err error) error {
 	if errors.Is(err, surface.ErrMoved) {

@@ -1,0 +1,446 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rivetgo/rivet/internal/link"
+	"github.com/rivetgo/rivet/internal/wire/runnerproto"
+)
+
+const (
+	// chunkMax is the largest part of a streamed body in one frame.
+	chunkMax = 64 << 10
+	// window is how much of a streamed body may be on its way.
+	window = 1 << 20
+)
+
+// exchange is one HTTP request. Its body and response are whole, or streamed when the gateway offers that.
+type exchange struct {
+	r      *Runner
+	name   runnerproto.Tunnel
+	slot   *slot
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	stream bool // the response may be streamed
+	head   bool
+	limit  int // of a response that is not streamed
+
+	// Of the goroutine that serves it:
+	header  http.Header
+	status  int
+	body    []byte // that waits to be sent
+	started bool   // the response's head has left
+	tooLong bool
+
+	sendMu sync.Mutex // keeps frames in the order of their numbers
+	index  uint16
+
+	mu       sync.Mutex // guards all below
+	next     uint16     // number of the gateway's next frame
+	in       bytes.Buffer
+	inDone   bool // all of the body is there
+	inFailed error
+	taken    uint64 // of the request's body
+	told     uint64 // what the gateway knows of that
+	sent     uint64 // of the response's body
+	consumed uint64 // what its client has
+	changed  chan struct{}
+	over     bool
+}
+
+func newExchange(r *Runner, name runnerproto.Tunnel, s *slot, k *runnerproto.RequestStart) *exchange {
+	x := &exchange{
+		r: r, name: name, slot: s, stream: k.ResponseStream, head: k.Method == http.MethodHead,
+		header: make(http.Header), next: 1, changed: make(chan struct{}),
+	}
+	x.in.Write(k.Body)
+	x.inDone = !k.Stream
+	x.ctx, x.cancel = context.WithCancelCause(context.Background())
+	r.mu.Lock()
+	x.limit = maxTunnelPayload
+	if n := r.init.MaxResponsePayloadSize; n > 0 {
+		x.limit = min(x.limit, int(min(n, 1<<30)))
+	}
+	r.mu.Unlock()
+	return x
+}
+
+func (x *exchange) owner() *slot { return x.slot }
+
+var (
+	errGatewayLost = errors.New("the connection to the gateway was lost")
+	errAborted     = errors.New("the client is gone")
+	errOutOfOrder  = errors.New("a part of the request is missing")
+)
+
+// serve runs the request. It ends when the actor has answered.
+func (x *exchange) serve(k *runnerproto.RequestStart) {
+	defer x.r.drop(x.name, x)
+	defer x.end()
+	ctx, cancel := context.WithTimeout(x.ctx, awaitTimeout)
+	var actor link.Actor
+	if x.slot != nil {
+		actor = x.slot.await(ctx)
+	}
+	cancel()
+	if actor == nil {
+		x.refuse(http.StatusServiceUnavailable, "envoy.actor_not_found", "Actor not found")
+		return
+	}
+	req, err := x.request(k)
+	if err != nil {
+		x.refuse(http.StatusBadRequest, "guard.invalid_request", err.Error())
+		return
+	}
+	if admit := x.r.cfg.Admit; admit != nil {
+		if err := admit(req.Header); err != nil {
+			x.refuse(http.StatusForbidden, "actor.forbidden", err.Error())
+			return
+		}
+	}
+	err = x.run(actor, req)
+	switch {
+	case errors.Is(err, link.ErrStopping) && !x.started: // the gateway brings it to the next life
+		x.abort(runnerproto.AbortInternal, "the actor is stopping")
+	case err != nil:
+		x.r.log.Warn("request failed", "actor_id", x.slot.actor, "path", k.Path, "error", err)
+		x.abort(runnerproto.AbortHandler, "the request's handler failed")
+	default:
+		x.finish()
+	}
+}
+
+// run lets the actor answer. A handler that panics has not answered.
+func (x *exchange) run(actor link.Actor, req *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return actor.HTTP(x, req)
+}
+
+// request makes the request that the actor gets.
+func (x *exchange) request(k *runnerproto.RequestStart) (*http.Request, error) {
+	header, host := headers(k.Headers)
+	u, err := url.ParseRequestURI(k.Path)
+	if err != nil {
+		return nil, fmt.Errorf("the path is not one: %w", err)
+	}
+	req := &http.Request{
+		Method: k.Method, URL: u, RequestURI: k.Path, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header, Host: host, RemoteAddr: remote(header), Body: http.NoBody,
+	}
+	switch {
+	case k.Stream:
+		req.ContentLength, req.Body = -1, (*requestBody)(x)
+	case len(k.Body) > 0:
+		req.ContentLength, req.Body = int64(len(k.Body)), (*requestBody)(x)
+	}
+	return req.WithContext(x.ctx), nil
+}
+
+// headers makes a header of what a frame has.
+func headers(list []runnerproto.Header) (h http.Header, host string) {
+	h = make(http.Header, len(list))
+	for _, e := range list {
+		if e.Name == "host" {
+			host = e.Value
+			continue
+		}
+		name := textproto.CanonicalMIMEHeaderKey(e.Name)
+		h[name] = append(h[name], e.Value)
+	}
+	return h, host
+}
+
+// remote is the client's address as proxies tell it.
+func remote(h http.Header) string {
+	first, _, _ := strings.Cut(h.Get("X-Forwarded-For"), ",")
+	return strings.TrimSpace(first)
+}
+
+// notify wakes whoever waits. The caller holds mu.
+func (x *exchange) notify() {
+	close(x.changed)
+	x.changed = make(chan struct{})
+}
+
+// receive implements tunnel.
+func (x *exchange) receive(index uint16, k runnerproto.GatewayKind) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
+	if index != x.next && x.stream { // older gateways do not count
+		x.failLocked(errOutOfOrder)
+		return
+	}
+	x.next = index + 1
+	switch k := k.(type) {
+	case *runnerproto.RequestChunk:
+		if x.in.Len()+len(k.Body) > 2*window {
+			x.failLocked(errors.New("the gateway sends more of the body than was asked for"))
+			return
+		}
+		x.in.Write(k.Body)
+		x.inDone = x.inDone || k.Finish
+		x.notify()
+	case *runnerproto.RequestAbort:
+		x.failLocked(errAborted)
+	case *runnerproto.ResponseWindow:
+		x.consumed = max(x.consumed, min(k.Consumed, x.sent))
+		x.notify()
+	}
+}
+
+// failLocked ends the request early.
+func (x *exchange) failLocked(err error) {
+	if x.inFailed == nil {
+		x.inFailed = err
+	}
+	x.notify()
+	x.cancel(err)
+}
+
+func (x *exchange) fail(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over {
+		x.failLocked(err)
+	}
+}
+
+// cut implements tunnel. A response that has begun cannot go on: parts of it may be missing. One that has not still can be
+// given.
+func (x *exchange) cut() {
+	x.mu.Lock()
+	begun := x.sent > 0 || !x.inDone
+	x.mu.Unlock()
+	if begun {
+		x.fail(errGatewayLost)
+	}
+}
+
+// abandoned implements tunnel: the host ends the handler and answers.
+func (x *exchange) abandoned() {}
+
+// end forgets what came for the request.
+func (x *exchange) end() {
+	x.mu.Lock()
+	x.over = true
+	x.in = bytes.Buffer{}
+	x.notify()
+	x.mu.Unlock()
+	x.cancel(nil)
+}
+
+// emit sends a frame with the next number.
+func (x *exchange) emit(k runnerproto.RunnerKind, size int, whole bool) {
+	x.sendMu.Lock()
+	defer x.sendMu.Unlock()
+	x.r.send(&runnerproto.FromRunner{Tunnel: x.name, Index: x.index, Kind: k}, size, whole)
+	x.index++
+}
+
+// refuse answers in the actor's place.
+func (x *exchange) refuse(status int, code, text string) {
+	x.emit(&runnerproto.ResponseStart{
+		Status: uint16(status), Body: []byte(text),
+		Headers: []runnerproto.Header{{Name: "content-type", Value: "text/plain; charset=utf-8"}, {Name: "x-rivet-error", Value: code}},
+	}, len(text), true)
+}
+
+// abort ends the response early.
+func (x *exchange) abort(kind runnerproto.AbortKind, detail string) {
+	x.emit(&runnerproto.ResponseAbort{Reason: runnerproto.Abort{Kind: kind, Detail: &detail}}, 0, true)
+}
+
+// Header implements http.ResponseWriter.
+func (x *exchange) Header() http.Header { return x.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= 200 { // what comes before an answer is not passed on
+		x.status = status
+	}
+}
+
+// bodyless reports whether the response has no body.
+func (x *exchange) bodyless() bool {
+	return x.head || x.status == http.StatusNoContent || x.status == http.StatusNotModified
+}
+
+// Write implements http.ResponseWriter.
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	if x.bodyless() {
+		if x.head {
+			return len(p), nil
+		}
+		return 0, http.ErrBodyNotAllowed
+	}
+	if !x.stream && len(x.body)+len(p) > x.limit {
+		x.tooLong = true
+		return 0, fmt.Errorf("the response is longer than %d bytes, which is all that the engine takes", x.limit)
+	}
+	x.body = append(x.body, p...)
+	if x.stream && len(x.body) >= chunkMax {
+		return len(p), x.push(false)
+	}
+	return len(p), nil
+}
+
+// FlushError implements what http.ResponseController wants. A response that cannot be streamed leaves as a whole.
+func (x *exchange) FlushError() error {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	if !x.stream || x.bodyless() {
+		return nil
+	}
+	return x.push(false)
+}
+
+// Flush implements http.Flusher.
+func (x *exchange) Flush() { _ = x.FlushError() }
+
+// push sends what waits of a streamed response, and with last its end.
+func (x *exchange) push(last bool) error {
+	if !x.started {
+		x.started = true
+		x.emit(&runnerproto.ResponseStart{Status: uint16(x.status), Headers: x.headers(), Stream: true}, 512, false)
+	}
+	for len(x.body) > 0 || last {
+		part := x.body[:min(len(x.body), chunkMax)]
+		if err := x.awaitWindow(len(part)); err != nil {
+			return err
+		}
+		x.body = x.body[len(part):]
+		finish := last && len(x.body) == 0
+		x.emit(&runnerproto.ResponseChunk{Body: part, Finish: finish}, len(part), false)
+		if finish {
+			return nil
+		}
+	}
+	x.body = nil
+	return nil
+}
+
+// awaitWindow waits until the client has taken enough for n bytes more.
+func (x *exchange) awaitWindow(n int) error {
+	for {
+		x.mu.Lock()
+		if x.inFailed != nil {
+			defer x.mu.Unlock()
+			return x.inFailed
+		}
+		if x.sent-x.consumed+uint64(n) <= window {
+			x.sent += uint64(n)
+			x.mu.Unlock()
+			return nil
+		}
+		changed := x.changed
+		x.mu.Unlock()
+		<-changed
+	}
+}
+
+// finish sends what is left of the response.
+func (x *exchange) finish() {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	if x.tooLong {
+		x.refuse(http.StatusInternalServerError, "message.outgoing_too_long", fmt.Sprintf("The response is longer than %d bytes, which is all that the engine takes: answer with less, or in parts.", x.limit))
+		return
+	}
+	if x.started {
+		if err := x.push(true); err != nil && !errors.Is(err, errAborted) {
+			x.abort(runnerproto.AbortInternal, err.Error())
+		}
+		return
+	}
+	body := x.body
+	if x.stream && len(body) > window {
+		if err := x.push(true); err != nil && !errors.Is(err, errAborted) {
+			x.abort(runnerproto.AbortInternal, err.Error())
+		}
+		return
+	}
+	k := &runnerproto.ResponseStart{Status: uint16(x.status), Headers: x.headers()}
+	if len(body) > 0 {
+		k.Body = body
+	}
+	x.emit(k, len(body), true)
+}
+
+// headers is the response's header as a frame has it: one value for each name.
+func (x *exchange) headers() []runnerproto.Header {
+	if len(x.body) > 0 && len(x.header["Content-Type"]) == 0 {
+		x.header.Set("Content-Type", http.DetectContentType(x.body))
+	}
+	out := make([]runnerproto.Header, 0, len(x.header))
+	for name, values := range x.header {
+		switch name {
+		case "Content-Length", "Connection", "Transfer-Encoding", "Trailer", "Upgrade", "Keep-Alive":
+			continue
+		}
+		if len(values) > 0 {
+			out = append(out, runnerproto.Header{Name: strings.ToLower(name), Value: strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")})
+		}
+	}
+	slices.SortFunc(out, func(a, b runnerproto.Header) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// requestBody is the request's body as the actor reads it.
+type requestBody exchange
+
+// Read implements io.Reader.
+func (b *requestBody) Read(p []byte) (int, error) {
+	x := (*exchange)(b)
+	for {
+		x.mu.Lock()
+		switch {
+		case x.inFailed != nil:
+			defer x.mu.Unlock()
+			return 0, x.inFailed
+		case x.in.Len() > 0:
+			n, err := x.in.Read(p)
+			x.taken += uint64(n)
+			tell := uint64(0)
+			// Window updates cost a frame each: one for every chunk is enough.
+			if x.stream && !x.inDone && (x.taken-x.told >= chunkMax || x.in.Len() == 0) {
+				tell, x.told = x.taken, x.taken
+			}
+			x.mu.Unlock()
+			if tell > 0 {
+				x.emit(&runnerproto.RequestWindow{Consumed: tell}, 16, false)
+			}
+			return n, err
+		case x.inDone, x.over:
+			x.mu.Unlock()
+			return 0, io.EOF
+		}
+		changed := x.changed
+		x.mu.Unlock()
+		<-changed
+	}
+}
+
+// Close implements io.Closer.
+func (b *requestBody) Close() error { return nil }
