@@ -74,6 +74,9 @@ type server struct {
 	bin     string
 	addr    string
 	storage string
+	engine  *officialEngine // whose runner it is; nil: it stands by itself
+	pool    string
+	env     []string
 
 	log    logBuffer
 	cmd    *exec.Cmd
@@ -106,7 +109,10 @@ func (s *server) start() error {
 		return errors.New("the server runs already")
 	}
 	cmd := exec.CommandContext(context.Background(), s.bin)
-	cmd.Env = append(os.Environ(), "RIVET_LISTEN="+s.addr, "RIVETKIT_STORAGE_PATH="+s.storage)
+	cmd.Env = append(os.Environ(), s.env...)
+	if s.engine == nil {
+		cmd.Env = append(cmd.Env, "RIVET_LISTEN="+s.addr, "RIVETKIT_STORAGE_PATH="+s.storage)
+	}
 	cmd.Dir = s.storage
 	cmd.Stdout = &s.log
 	cmd.Stderr = &s.log
@@ -138,16 +144,10 @@ func (s *server) start() error {
 }
 
 func (s *server) answers(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url()+"/metadata", http.NoBody)
-	if err != nil {
-		return false
+	if s.engine != nil {
+		return s.engine.registered(ctx, s.pool)
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	defer res.Body.Close()
-	return res.StatusCode == http.StatusOK
+	return answersOK(ctx, s.url()+"/metadata")
 }
 
 // kill ends the program by SIGKILL, as a crash would. Killing a stopped server does nothing.

@@ -25,6 +25,9 @@ func (t *connTable) counted(c *Conn, index uint64) {
 	t.mark(c)
 }
 
+// Recount notes that all messages of the client up to a number are of the past: its keeper has begun to count anew.
+func (a *Actor) Recount(c *Conn, upto uint64) { a.conns.counted(c, upto) }
+
 // keep fills in what the record of a connection says of its keeper. The caller holds the table's mu.
 func (c *Conn) keep(r *record.Conn) {
 	r.Index = c.index

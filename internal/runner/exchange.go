@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rivetgo/rivet/internal/link"
+	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/runnerproto"
 )
 
@@ -56,6 +58,9 @@ type exchange struct {
 	consumed uint64 // what its client has
 	changed  chan struct{}
 	over     bool
+	muted    bool                    // another has taken its place
+	follows  bool                    // it has had an effect, and goes on in the actor's next life
+	final    *runnerproto.FromRunner // of one that follows: its whole answer
 }
 
 func newExchange(r *Runner, name runnerproto.Tunnel, s *slot, k *runnerproto.RequestStart) *exchange {
@@ -85,7 +90,6 @@ var (
 
 // serve runs the request. It ends when the actor has answered.
 func (x *exchange) serve(k *runnerproto.RequestStart) {
-	defer x.r.drop(x.name, x)
 	defer x.end()
 	ctx, cancel := context.WithTimeout(x.ctx, awaitTimeout)
 	var actor link.Actor
@@ -93,8 +97,8 @@ func (x *exchange) serve(k *runnerproto.RequestStart) {
 		actor = x.slot.await(ctx)
 	}
 	cancel()
-	if actor == nil {
-		x.refuse(http.StatusServiceUnavailable, "envoy.actor_not_found", "Actor not found")
+	if actor == nil { // the gateway looks for it again
+		x.abort(runnerproto.AbortInternal, "the actor does not live here")
 		return
 	}
 	req, err := x.request(k)
@@ -109,6 +113,13 @@ func (x *exchange) serve(k *runnerproto.RequestStart) {
 		}
 	}
 	err = x.run(actor, req)
+	for errors.Is(err, link.ErrMoved) && !x.started { // what it did is known to the next life only
+		if actor = x.follow(); actor == nil {
+			x.refuse(http.StatusInternalServerError, errReplyLost.Group+"."+errReplyLost.Code, errReplyLost.Message)
+			return
+		}
+		err = x.run(actor, req)
+	}
 	switch {
 	case errors.Is(err, link.ErrStopping) && !x.started: // the gateway brings it to the next life
 		x.abort(runnerproto.AbortInternal, "the actor is stopping")
@@ -118,6 +129,29 @@ func (x *exchange) serve(k *runnerproto.RequestStart) {
 	default:
 		x.finish()
 	}
+}
+
+// errReplyLost ends a request that has had an effect and whose answer is another process's to give.
+var errReplyLost = fault.New("actor", "reply_lost", "The request took effect, but its answer was lost: the actor went to sleep before there was one, and did not come back here.")
+
+// followTimeout bounds the wait for an actor's next life.
+const followTimeout = 5 * time.Minute
+
+// follow waits for the actor's next life in this process; nil when there is none.
+func (x *exchange) follow() link.Actor {
+	ctx, cancel := context.WithTimeout(x.ctx, followTimeout)
+	defer cancel()
+	x.mu.Lock()
+	x.follows = true
+	x.mu.Unlock()
+	s := x.r.next(ctx, x.slot)
+	if s == nil {
+		return nil
+	}
+	x.r.mu.Lock()
+	x.slot = s
+	x.r.mu.Unlock()
+	return s.await(ctx)
 }
 
 // run lets the actor answer. A handler that panics has not answered.
@@ -233,12 +267,37 @@ func (x *exchange) cut() {
 	}
 }
 
+// again is called when the gateway sends the request once more, because its actor has stopped. It reports whether the request
+// goes on as it is: else this one is silent from now on, and another takes its place.
+func (x *exchange) again() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.final != nil {
+		go x.r.send(x.final, 0, true) // the gateway had given up on it when it came first
+		return true
+	}
+	if x.follows {
+		x.next = 1
+		return true
+	}
+	x.muted = true
+	return false
+}
+
 // abandoned implements tunnel: the host ends the handler and answers.
 func (x *exchange) abandoned() {}
+
+// keepFinal is how long the answer of a request that the gateway may send again is kept.
+const keepFinal = time.Minute
 
 // end forgets what came for the request.
 func (x *exchange) end() {
 	x.mu.Lock()
+	if x.final == nil {
+		x.r.drop(x.name, x)
+	} else {
+		time.AfterFunc(keepFinal, func() { x.r.drop(x.name, x) })
+	}
 	x.over = true
 	x.in = bytes.Buffer{}
 	x.notify()
@@ -250,7 +309,17 @@ func (x *exchange) end() {
 func (x *exchange) emit(k runnerproto.RunnerKind, size int, whole bool) {
 	x.sendMu.Lock()
 	defer x.sendMu.Unlock()
-	x.r.send(&runnerproto.FromRunner{Tunnel: x.name, Index: x.index, Kind: k}, size, whole)
+	x.mu.Lock()
+	muted := x.muted
+	m := &runnerproto.FromRunner{Tunnel: x.name, Index: x.index, Kind: k}
+	if _, answer := k.(*runnerproto.ResponseStart); answer && whole && x.follows {
+		x.final = m
+	}
+	x.mu.Unlock()
+	if muted {
+		return
+	}
+	x.r.send(m, size, whole)
 	x.index++
 }
 

@@ -78,10 +78,12 @@ type Runner struct {
 	requests  map[uint32]*request
 	nextID    uint32
 	tunnels   map[runnerproto.Tunnel]tunnel
+	left      map[runnerproto.Tunnel]*leaving
 	outgoing  outgoing
 	live      int // slots that are not over
 	draining  bool
 	idle      chan struct{} // closed when live is 0 while draining
+	begins    chan struct{} // closed, and made anew, when a slot begins
 	err       error
 }
 
@@ -95,9 +97,10 @@ func New(cfg Config) (*Runner, error) {
 		cfg: cfg, log: cfg.Log, key: uuid.NewString(), base: base,
 		// Redirects are not followed: they would carry the token elsewhere.
 		http:  &http.Client{Transport: cfg.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		ended: make(chan struct{}), ready: make(chan struct{}),
+		ended: make(chan struct{}), ready: make(chan struct{}), begins: make(chan struct{}),
 		slots: make(map[string]*slot), byID: make(map[id.ID]*slot),
 		requests: make(map[uint32]*request), tunnels: make(map[runnerproto.Tunnel]tunnel),
+		left: make(map[runnerproto.Tunnel]*leaving),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil

@@ -91,6 +91,8 @@ func (r *Runner) begin(c *runnerproto.Command) {
 	}
 	r.slots[s.actor] = s
 	r.live++
+	close(r.begins)
+	r.begins = make(chan struct{})
 	parsed, err := id.Parse(s.actor)
 	if err != nil {
 		close(s.begun)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rivetgo/rivet/internal/link"
 	"github.com/rivetgo/rivet/internal/wire/fault"
@@ -60,6 +62,7 @@ type socket struct {
 	last    uint64        // newest message of the client, as it counts over all lives
 	settled uint64        // up to here all are settled
 	ahead   map[uint64]struct{}
+	recount func(upto uint64)
 	err     error // why it is closed
 	kept    bool
 }
@@ -91,6 +94,13 @@ func (r *Runner) openSocket(name runnerproto.Tunnel, k *runnerproto.SocketOpen) 
 	if orphan { // it ended while the actor slept, which the actor knows: the gateway only wants to say so in form
 		r.put(name, &ghost{r, name})
 		r.send(&runnerproto.FromRunner{Tunnel: name, Kind: &runnerproto.SocketOpened{CanHibernate: true}}, 1, false)
+		return
+	}
+	r.mu.Lock()
+	known, _ := r.tunnels[name].(*socket)
+	r.mu.Unlock()
+	if known != nil && known.slot == s {
+		known.reopen()
 		return
 	}
 	c := newSocket(r, name, s)
@@ -266,7 +276,7 @@ func (c *socket) abandoned() {
 	kept := c.kept
 	c.mu.Unlock()
 	if kept {
-		c.end(ws.ErrLeft)
+		c.leave()
 	} else {
 		c.Close(ws.CodeInternal, "actor.restarting")
 	}
@@ -357,6 +367,33 @@ func (c keptSocket) Origin() (name [8]byte) {
 	return name
 }
 
+// Recounted implements ws.Kept.
+func (c keptSocket) Recounted(fn func(upto uint64)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recount = fn
+}
+
+// reopen is called when the gateway opens a socket that is open: it has forgotten its own part while the actor slept, and
+// counts anew from the next message. Its numbers go on from where the wire's bits begin again.
+func (c *socket) reopen() {
+	c.mu.Lock()
+	if c.err != nil || !c.kept {
+		c.mu.Unlock()
+		return
+	}
+	c.last = (c.last>>16 + 1) << 16
+	c.counted, c.settled, c.ahead = true, c.last, nil
+	upto, tell, opened := c.last, c.recount, c.opened
+	c.mu.Unlock()
+	if tell != nil {
+		tell(upto)
+	}
+	if opened { // else it is told when the actor has begun
+		c.r.send(&runnerproto.FromRunner{Tunnel: c.name, Kind: &runnerproto.SocketOpened{CanHibernate: true}}, 1, false)
+	}
+}
+
 // Index implements ws.Kept.
 func (c keptSocket) Index() uint64 { return c.current }
 
@@ -389,7 +426,17 @@ func (c keptSocket) Settle(index uint64) {
 }
 
 // Leave implements ws.Kept.
-func (c keptSocket) Leave() { c.end(ws.ErrLeft) }
+func (c keptSocket) Leave() { c.leave() }
+
+// leave has the gateway keep the socket for the actor's next life.
+func (c *socket) leave() {
+	if c.end(ws.ErrLeft) {
+		c.r.noteLeft(c.name)
+		m := closedFrame(c.name, ws.CodeNormal, "")
+		m.Kind.(*runnerproto.SocketClosed).Hibernate = true
+		c.r.send(m, 16, false)
+	}
+}
 
 // ghost is a socket that ended while its actor slept, and that the gateway opens once more to say so.
 type ghost struct {
@@ -433,7 +480,7 @@ func (s *slot) restore(hot []record.Record) *restored {
 		}
 		stored[runnerproto.Tunnel{Gateway: [4]byte(c.Origin[:4]), Request: [4]byte(c.Origin[4:8])}] = c
 	}
-	for _, name := range s.start.Sockets {
+	for _, name := range s.r.alive(s.start.Sockets, stored) {
 		conn := stored[name]
 		if conn == nil {
 			out.unknown = append(out.unknown, name)
@@ -451,6 +498,65 @@ func (s *slot) restore(hot []record.Record) *restored {
 	s.orphans = make(map[runnerproto.Tunnel]struct{}, len(stored))
 	for name := range stored {
 		s.orphans[name] = struct{}{}
+	}
+	return out
+}
+
+const (
+	// leftFor is how long the gateway may take to note that it keeps a socket: a start that comes before does not name it.
+	leftFor = 5 * time.Second
+	// closedFor is how long a start may name a socket that its client has closed.
+	closedFor = 2 * time.Minute
+)
+
+// leaving is a socket that was left to the gateway lately.
+type leaving struct {
+	until  time.Time
+	closed bool // its client closed it before the gateway knew that it keeps it
+}
+
+// noteLeft remembers a socket that was left to the gateway.
+func (r *Runner) noteLeft(name runnerproto.Tunnel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left[name] = &leaving{until: time.Now().Add(leftFor)}
+	r.forgetLeft(name, leftFor)
+}
+
+// closedLeft notes that the client of such a socket has closed it.
+func (r *Runner) closedLeft(name runnerproto.Tunnel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.left[name]; l != nil {
+		l.closed, l.until = true, time.Now().Add(closedFor)
+		r.forgetLeft(name, closedFor)
+	}
+}
+
+func (r *Runner) forgetLeft(name runnerproto.Tunnel, after time.Duration) {
+	time.AfterFunc(after, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if l := r.left[name]; l != nil && !time.Now().Before(l.until) {
+			delete(r.left, name)
+		}
+	})
+}
+
+// alive are the sockets to restore: those that a start names, without those known to be closed, and those that were left too
+// lately to be named.
+func (r *Runner) alive(named []runnerproto.Tunnel, stored map[runnerproto.Tunnel]*record.Conn) (out []runnerproto.Tunnel) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range named {
+		if l := r.left[name]; l == nil || !l.closed {
+			out = append(out, name)
+		}
+	}
+	for name := range stored {
+		if l := r.left[name]; l != nil && !l.closed && !slices.Contains(named, name) {
+			out = append(out, name)
+		}
 	}
 	return out
 }

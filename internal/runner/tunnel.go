@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/wire/runnerproto"
@@ -132,6 +133,28 @@ func (r *Runner) put(name runnerproto.Tunnel, t tunnel) {
 	}
 }
 
+// next returns the life that follows one that is over, when it begins in this process; nil if ctx ends before.
+func (r *Runner) next(ctx context.Context, s *slot) *slot {
+	select {
+	case <-s.gone:
+	case <-ctx.Done():
+		return nil
+	}
+	for {
+		r.mu.Lock()
+		n, begins := r.slots[s.actor], r.begins
+		r.mu.Unlock()
+		if n != nil && n.generation > s.generation {
+			return n
+		}
+		select {
+		case <-begins:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // drop forgets a tunnel.
 func (r *Runner) drop(name runnerproto.Tunnel, t tunnel) {
 	r.mu.Lock()
@@ -157,6 +180,12 @@ func (r *Runner) find(actor string, generation *uint32) *slot {
 func (r *Runner) fromGateway(m *runnerproto.FromGateway) {
 	switch k := m.Kind.(type) {
 	case *runnerproto.RequestStart:
+		r.mu.Lock()
+		known, _ := r.tunnels[m.Tunnel].(*exchange)
+		r.mu.Unlock()
+		if known != nil && known.again() {
+			return
+		}
 		x := newExchange(r, m.Tunnel, r.find(k.Actor, k.Generation), k)
 		r.put(m.Tunnel, x)
 		go x.serve(k) // ends with the handler
@@ -170,6 +199,8 @@ func (r *Runner) fromGateway(m *runnerproto.FromGateway) {
 	r.mu.Unlock()
 	if t != nil {
 		t.receive(m.Index, m.Kind)
+	} else if _, closed := m.Kind.(*runnerproto.SocketClose); closed {
+		r.closedLeft(m.Tunnel)
 	}
 }
 

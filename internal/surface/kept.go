@@ -67,6 +67,21 @@ func Begin(r Resumed, a *host.Actor) {
 	r.begin()
 }
 
+// watchCount has the connection's record follow when the keeper counts anew.
+func (b *berth) watchCount() {
+	if b.kept == nil {
+		return
+	}
+	b.kept.Recounted(func(upto uint64) {
+		b.mu.Lock()
+		l := b.life
+		b.mu.Unlock()
+		if l != nil {
+			l.actor.Recount(l.conn, upto)
+		}
+	})
+}
+
 // index is the number of the message that was read last, where a keeper counts them.
 func (b *berth) index() uint64 {
 	if b.kept == nil {

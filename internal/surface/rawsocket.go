@@ -36,6 +36,7 @@ func (s *Surface) serveRawSocket(r *http.Request, upgrade func(kept bool) (ws.So
 func newRawSocket(set *Set, actor string, c ws.Socket) *rawSocket {
 	k := &rawSocket{berth: newBerth(set, actor, c), arrived: make(chan struct{}, 1)}
 	k.queue = k
+	k.watchCount()
 	return k
 }
 
@@ -152,6 +153,10 @@ func (k *rawSocket) Arrived() <-chan struct{} { return k.arrived }
 func (k *rawSocket) Take() (host.RawMessage, bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.taken > 0 {
+		k.settle(k.taken) // whoever asks for the next is done with the last
+		k.taken = 0
+	}
 	if len(k.inbox) == 0 {
 		k.inbox = nil
 		if k.ended != nil {
@@ -164,7 +169,6 @@ func (k *rawSocket) Take() (host.RawMessage, bool, error) {
 	k.inbox = k.inbox[1:]
 	k.bytes -= len(m.Data)
 	k.makeRoom()
-	k.settle(k.taken) // whoever asks for the next is done with the last
 	k.taken = m.Index
 	return m, true, nil
 }

@@ -62,6 +62,7 @@ func (s *Surface) ServeWebSocket(r *http.Request, upgrade func(kept bool) (ws.So
 func newSocket(set *Set, actor string, c ws.Socket, enc clientproto.Encoding) *socket {
 	k := &socket{berth: newBerth(set, actor, c), enc: enc}
 	k.queue = k
+	k.watchCount()
 	k.version.Store(uint32(clientproto.FirstVersion))
 	return k
 }

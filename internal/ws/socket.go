@@ -27,6 +27,9 @@ type Kept interface {
 	Index() uint64
 	// Settle says that the message of this number need not come again. The numbers come in any order.
 	Settle(index uint64)
+	// Recounted says what to call when the keeper counts anew: messages that come from now on have numbers above upto, which
+	// is above those of all before. It is set once, and must be quick.
+	Recounted(fn func(upto uint64))
 	// Leave leaves the socket to its keeper: ReadMessage fails with ErrLeft, and nothing more is sent.
 	Leave()
 }

@@ -87,7 +87,10 @@ test("a message wakes a sleeping actor", async () => {
 	assert.equal(await w.lives(), 2);
 });
 
-test("a waiting send outlives a sleep of the actor", async () => {
+// The streaming gateway of the official engine ends requests whose actor stops.
+const ends = process.env.INTEROP_ENGINE === "streamed" && "the gateway ends the request";
+
+test("a waiting send outlives a sleep of the actor", { skip: ends }, async () => {
 	const key = freshKey("moves");
 	const pending = client.worker.getOrCreate(key).send("idle", 1, { wait: true, timeout: 5_000 });
 	await pause(100);

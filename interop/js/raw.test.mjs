@@ -33,7 +33,10 @@ test("an answer is streamed", async () => {
 	assert.equal(text, "0\n1\n2\n3\n4\n");
 });
 
-test("server-sent events arrive while the answer goes on", async () => {
+// A gateway that takes responses as a whole waits for the end of this one.
+const whole = process.env.INTEROP_ENGINE === "whole";
+
+test("server-sent events arrive while the answer goes on", { skip: whole && "the gateway does not stream" }, async () => {
 	const answer = await within("fetch", kitchen("sse").fetch("/sse"));
 	assert.equal(answer.headers.get("content-type"), "text/event-stream");
 	const reader = answer.body.getReader();
