@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rivetgo/rivet/internal/link"
+	"github.com/rivetgo/rivet/internal/wire/clientproto"
 	"github.com/rivetgo/rivet/internal/wire/fault"
 	"github.com/rivetgo/rivet/internal/wire/runnerproto"
 )
@@ -93,10 +94,15 @@ func (x *exchange) serve(k *runnerproto.RequestStart) {
 	defer x.end()
 	ctx, cancel := context.WithTimeout(x.ctx, awaitTimeout)
 	var actor link.Actor
+	var refusal *fault.Error
 	if x.slot != nil {
-		actor = x.slot.await(ctx)
+		actor, refusal = x.slot.await(ctx)
 	}
 	cancel()
+	if refusal != nil {
+		x.explain(k, refusal)
+		return
+	}
 	if actor == nil { // the gateway looks for it again
 		x.abort(runnerproto.AbortInternal, "the actor does not live here")
 		return
@@ -151,7 +157,8 @@ func (x *exchange) follow() link.Actor {
 	x.r.mu.Lock()
 	x.slot = s
 	x.r.mu.Unlock()
-	return s.await(ctx)
+	actor, _ := s.await(ctx)
+	return actor
 }
 
 // run lets the actor answer. A handler that panics has not answered.
@@ -329,6 +336,25 @@ func (x *exchange) refuse(status int, code, text string) {
 		Status: uint16(status), Body: []byte(text),
 		Headers: []runnerproto.Header{{Name: "content-type", Value: "text/plain; charset=utf-8"}, {Name: "x-rivet-error", Value: code}},
 	}, len(text), true)
+}
+
+// explain answers with an error, as the client reads it.
+func (x *exchange) explain(k *runnerproto.RequestStart, f *fault.Error) {
+	h, _ := headers(k.Headers)
+	enc, _ := clientproto.ParseEncoding(h.Get("X-Rivet-Encoding"))
+	body, err := clientproto.AppendError(nil, enc, clientproto.MaxVersion, f)
+	if err != nil {
+		x.refuse(http.StatusInternalServerError, f.Group+"."+f.Code, f.Message)
+		return
+	}
+	contentType := "application/octet-stream"
+	if enc == clientproto.JSON {
+		contentType = "application/json"
+	}
+	x.emit(&runnerproto.ResponseStart{
+		Status: uint16(f.StatusOnActor()), Body: body,
+		Headers: []runnerproto.Header{{Name: "content-type", Value: contentType}},
+	}, len(body), true)
 }
 
 // abort ends the response early.

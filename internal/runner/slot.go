@@ -40,6 +40,7 @@ type slot struct {
 	alarm       int64 // what the engine was told; -1: nothing yet
 	alarmIs     int64 // what is stored
 	orphans     map[runnerproto.Tunnel]struct{}
+	refusal     *fault.Error // why the actor did not start, while those who wait for it are told
 }
 
 var errOvertaken = errors.New("a newer generation of the actor was started")
@@ -117,7 +118,7 @@ func (s *slot) run() {
 	case over:
 	case err != nil:
 		r.log.Warn("actor did not start", "actor", s.start.Name, "actor_id", s.actor, "generation", s.generation, "error", err)
-		s.endLocked(err)
+		s.refuseLocked(err)
 	default:
 		s.live = live
 		s.emitLocked(runnerproto.Event{State: &runnerproto.State{}})
@@ -134,6 +135,28 @@ func (s *slot) run() {
 	if over && err == nil {
 		kill(live)
 	}
+}
+
+// tellFor is how long those who wait for an actor that did not start are told why.
+const tellFor = 500 * time.Millisecond
+
+// refuseLocked ends a start that failed. The engine would have its callers wait, start the actor again a few times, and tell
+// them of a timeout; so it is told that the actor runs, for long enough to answer them.
+func (s *slot) refuseLocked(err error) {
+	f, typed := fault.From(err)
+	if !typed || s.stop != nil {
+		s.endLocked(err)
+		return
+	}
+	s.refusal = f
+	s.emitLocked(runnerproto.Event{State: &runnerproto.State{}})
+	time.AfterFunc(tellFor, func() {
+		s.r.mu.Lock()
+		defer s.r.mu.Unlock()
+		if !s.over {
+			s.endLocked(err)
+		}
+	})
 }
 
 // kill ends an actor without a word.
@@ -166,19 +189,19 @@ func (s *slot) bring() (sockets *restored, live link.Actor, err error) {
 	return sockets, live, err
 }
 
-// await returns the actor when it runs, or nil when it does not.
-func (s *slot) await(ctx context.Context) link.Actor {
+// await returns the actor when it runs. Else it may say why it does not.
+func (s *slot) await(ctx context.Context) (link.Actor, *fault.Error) {
 	select {
 	case <-s.begun:
 	case <-ctx.Done():
-		return nil
+		return nil, nil
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.over {
-		return nil
+		return nil, s.refusal
 	}
-	return s.live
+	return s.live, s.refusal
 }
 
 // stopReason is what a command means to the host. Sockets stay open at the gateway whenever the actor comes back.

@@ -111,8 +111,12 @@ func (r *Runner) openSocket(name runnerproto.Tunnel, k *runnerproto.SocketOpen) 
 // serve hands the socket to its actor.
 func (c *socket) serve(k *runnerproto.SocketOpen) {
 	ctx, cancel := context.WithTimeout(context.Background(), awaitTimeout)
-	actor := c.slot.await(ctx)
+	actor, refusal := c.slot.await(ctx)
 	cancel()
+	if refusal != nil {
+		c.refuse(refusal.Group + "." + refusal.Code)
+		return
+	}
 	if actor == nil {
 		c.Close(ws.CodeInternal, "Actor not found")
 		return

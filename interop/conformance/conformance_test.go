@@ -136,12 +136,6 @@ func TestLogsARejectedTask(t *testing.T) {
 	}
 }
 
-func TestAForeignEngineIsRefused(t *testing.T) {
-	if code := join("http://127.0.0.1:1"); code != 2 {
-		t.Errorf("exit code %d", code)
-	}
-}
-
 func TestTextIsCBOR(t *testing.T) {
 	e, _ := start(t)
 	for _, n := range []int{0, 1, 23, 24, 255, 256, 1000} {

@@ -21,8 +21,8 @@ const shutdownTimeout = 500 * time.Millisecond
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if endpoint := os.Getenv("RIVET_ENDPOINT"); endpoint != "" {
-		os.Exit(join(endpoint))
+	if os.Getenv("RIVET_ENDPOINT") != "" {
+		os.Exit(join(signals))
 	}
 	os.Exit(serve(signals))
 }
@@ -35,10 +35,19 @@ func definitions() []actor.Definition {
 	)
 }
 
-// join would run the actors under an engine elsewhere.
-func join(endpoint string) int {
-	fmt.Fprintf(os.Stderr, "conformance: RIVET_ENDPOINT is %s, but running under an engine in another process is not there yet: unset it to serve from this process, on RIVET_LISTEN\n", endpoint)
-	return 2
+// join runs the actors under the engine that RIVET_ENDPOINT names until a signal comes.
+func join(signals <-chan os.Signal) int {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { // ends with the program
+		<-signals
+		stop()
+	}()
+	if err := (actor.ServeConfig{ShutdownTimeout: shutdownTimeout}).Serve(ctx, definitions()...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // serve runs the actors under an engine of this process until a signal comes.
