@@ -120,7 +120,7 @@ func (c ServeConfig) open(actors []Definition) (_ *member, err error) {
 		return nil, fmt.Errorf("rivet: %w (RIVET_ENDPOINT)", err)
 	}
 	m.server = probe.Server()
-	defer probe.Close() //nolint:errcheck // it was never used
+	defer probe.Close()
 	proof := deliver.NewProof(m.server.Namespace, m.server.Token)
 	if m.client, err = rivet.NewClient(m.server.Endpoint, &rivet.ClientOptions{
 		Namespace: m.server.Namespace, Token: m.server.Token, Pool: m.server.Pool, HTTPClient: &http.Client{Transport: c.Transport},
@@ -130,7 +130,7 @@ func (c ServeConfig) open(actors []Definition) (_ *member, err error) {
 	}
 	defer func() {
 		if err != nil {
-			m.client.Close() //nolint:errcheck // it was never used
+			m.client.Close()
 		}
 	}()
 	if m.deliverer, err = dial.New(dial.Config{
@@ -168,8 +168,8 @@ func (m *member) drain() error {
 func (m *member) close() {
 	m.runner.Close()
 	m.host.Close()
-	m.client.Close()    //nolint:errcheck // nothing is left to do
-	m.deliverer.Close() //nolint:errcheck // nothing is left to do
+	m.client.Close()
+	m.deliverer.Close()
 }
 
 // fill takes from the environment what is not set, then from the defaults, and checks it.

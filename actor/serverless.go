@@ -70,7 +70,7 @@ func (c *ServeConfig) public(server dial.Server) (public, error) {
 	if err != nil {
 		return public{}, fmt.Errorf("the public endpoint: %w (RIVET_PUBLIC_ENDPOINT, RIVET_PUBLIC_TOKEN)", err)
 	}
-	defer d.Close() //nolint:errcheck // it was never used
+	defer d.Close()
 	p := public{d.Server().Endpoint, server.Namespace, d.Server().Token}
 	if u, err := url.Parse(c.PublicEndpoint); err == nil && u.User != nil && u.User.Username() != server.Namespace {
 		return public{}, fmt.Errorf("the public endpoint names the namespace %q, the actors are in %q (RIVET_PUBLIC_ENDPOINT, RIVET_NAMESPACE)", u.User.Username(), server.Namespace)

@@ -151,7 +151,7 @@ func (l *line) write() {
 			if l.code == 0 {
 				return
 			}
-			l.ws.Close(l.code, l.reason) //nolint:errcheck // it is over either way
+			l.ws.Close(l.code, l.reason)
 			return
 		}
 	}

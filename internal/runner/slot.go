@@ -35,7 +35,6 @@ type slot struct {
 	unacked     []runnerproto.Event
 	live        link.Actor // nil while starting, and after a start that failed
 	stop        *runnerproto.StopReason
-	intended    bool
 	over        bool
 	alarm       int64 // what the engine was told; -1: nothing yet
 	alarmIs     int64 // what is stored

@@ -20,8 +20,11 @@ const next = (conn, event) => within(`event ${event}`, new Promise((resolve) => 
 
 const chapters = [];
 
+// The official engine takes its time over many new actors, and some of the actors have short times of their own.
+const concurrency = process.env.INTEROP_ENGINE ? 3 : 16;
+
 /** A chapter: its tests run side by side, and some chapters do. */
-const chapter = (name, tests) => chapters.push(() => describe(name, { concurrency: 16 }, tests));
+const chapter = (name, tests) => chapters.push(() => describe(name, { concurrency }, tests));
 
 /** A chapter about what no encoding touches: one run of the three is enough. */
 const chapterOnce = (name, tests) => encoding === "bare" && chapter(name, tests);
@@ -287,6 +290,7 @@ chapter("vars and metadata", () => {
 chapter("connections and events", () => {
 	test("connection state belongs to its connection", async () => {
 		const h = at("counterConn");
+		await h.resolve(); // the official engine is slow, and may fail, when two calls make one actor
 		const [a, b] = [h.connect(), h.connect()];
 		const event = next(b, "newCount");
 		await within("ready", Promise.all([a.getCount(), b.getCount()]));
@@ -623,7 +627,7 @@ chapter("queues", () => {
 	});
 	test("completion", async () => {
 		const h = at("queueActor");
-		await h.resolve(); // the official engine is slow when two calls make one actor
+		await h.resolve(); // as above
 		const sent = h.send("tasks", { value: 9 }, { wait: true, timeout: 5000 });
 		assert.deepEqual(await h.receiveAndComplete("tasks"), { name: "tasks", body: { value: 9 } });
 		assert.deepEqual(await sent, { status: "completed", response: { echo: { value: 9 } } });

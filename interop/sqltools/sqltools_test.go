@@ -113,7 +113,7 @@ func define() *actor.Spec[shelf, shelfState] {
 		if err != nil {
 			return rivet.None{}, err
 		}
-		defer tx.Rollback() //nolint:errcheck // after a commit it says that the transaction is over
+		defer tx.Rollback()
 		q := library.New(c.DB()).WithTx(tx)
 		a, err := q.CreateAuthor(c, library.CreateAuthorParams{Name: fmt.Sprint("pair ", fail)})
 		if err != nil {
@@ -136,7 +136,7 @@ func define() *actor.Spec[shelf, shelfState] {
 		if err != nil {
 			return "", err
 		}
-		defer conn.Close() //nolint:errcheck // it was only read
+		defer conn.Close()
 		var none sql.NullInt64
 		var nothing sql.Null[string]
 		err = conn.QueryRowContext(c, `SELECT :a || @b || $a, NULL, NULL`, sql.Named("a", "x"), sql.Named("b", "y")).Scan(&out, &none, &nothing)

@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition(), workerDefinition())
+	engine.Main(counterDefinition(), chatDefinition(), kitchenDefinition(), workerDefinition(), ledgerDefinition())
 }
 
 // Brands of the actors.

@@ -86,8 +86,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 const (
 	probe = "pii14uo6luorikz3tfxame8qbzbl00"
 	third = "dtivlb8bovx163gb3n6ph01kpddl00"
@@ -103,47 +101,47 @@ var meanings = map[string]any{
 	},
 	"ToEnvoyCommands/CommandStartActor": &runnerproto.Commands{List: []runnerproto.Command{{
 		At:    runnerproto.Checkpoint{Actor: probe, Generation: 2, Index: 1},
-		Start: &runnerproto.Start{Name: "probe-actor", Key: ptr("k1795346117031"), CreateTS: 1795346122136, Input: []byte("hello"), Sockets: []runnerproto.Tunnel{tunnel}},
+		Start: &runnerproto.Start{Name: "probe-actor", Key: new("k1795346117031"), CreateTS: 1795346122136, Input: []byte("hello"), Sockets: []runnerproto.Tunnel{tunnel}},
 	}}},
 	"ToEnvoyCommands/CommandStopActor": &runnerproto.Commands{List: []runnerproto.Command{{
-		At: runnerproto.Checkpoint{Actor: probe, Generation: 2, Index: 2}, Stop: ptr(runnerproto.StopDestroy),
+		At: runnerproto.Checkpoint{Actor: probe, Generation: 2, Index: 2}, Stop: new(runnerproto.StopDestroy),
 	}}},
 	"ToRivetEvents/EventActorStateUpdate/ActorStateStopped": &runnerproto.Events{List: []runnerproto.Event{{
 		At: runnerproto.Checkpoint{Actor: probe, Generation: 1, Index: 3}, State: &runnerproto.State{Stopped: true},
 	}}},
 	"ToRivetEvents/EventActorIntent/ActorIntentSleep": &runnerproto.Events{List: []runnerproto.Event{{
-		At: runnerproto.Checkpoint{Actor: probe, Generation: 1, Index: 2}, Intent: ptr(runnerproto.IntentSleep),
+		At: runnerproto.Checkpoint{Actor: probe, Generation: 1, Index: 2}, Intent: new(runnerproto.IntentSleep),
 	}}},
 	"ToRivetEvents/EventActorSetAlarm": &runnerproto.Events{List: []runnerproto.Event{{
-		At: runnerproto.Checkpoint{Actor: probe, Generation: 1, Index: 1}, Alarm: &runnerproto.Alarm{At: ptr(int64(1795346122143))},
+		At: runnerproto.Checkpoint{Actor: probe, Generation: 1, Index: 1}, Alarm: &runnerproto.Alarm{At: new(int64(1795346122143))},
 	}}},
 	"ToRivetAckCommands": &runnerproto.AckCommands{Upto: []runnerproto.Checkpoint{{Actor: probe, Generation: 2, Index: 1}}},
 	"ToRivetKvRequest/KvListRequest/KvListPrefixQuery": &runnerproto.KVRequest{Actor: probe, ID: 3, Op: &runnerproto.KVList{
-		Query: runnerproto.KVQuery{Kind: runnerproto.KVPrefix, Prefix: []byte("a")}, Reverse: ptr(true), Limit: ptr(uint64(10)),
+		Query: runnerproto.KVQuery{Kind: runnerproto.KVPrefix, Prefix: []byte("a")}, Reverse: new(true), Limit: new(uint64(10)),
 	}},
-	"ToRivetSqliteCommitStageBeginRequest": &runnerproto.StageBeginRequest{ID: 6, Actor: probe, Fence: runnerproto.Fence{Generation: ptr(uint64(1)), Head: ptr(uint64(1))}},
+	"ToRivetSqliteCommitStageBeginRequest": &runnerproto.StageBeginRequest{ID: 6, Actor: probe, Fence: runnerproto.Fence{Generation: new(uint64(1)), Head: new(uint64(1))}},
 	"ToRivetSqliteCommitFinalizeRequest": &runnerproto.StageFinalizeRequest{
-		ID: 8, Actor: probe, Generation: ptr(uint64(1)), Txid: 2, Size: 2, NowMS: 1795346117970, Segments: []uint32{0},
+		ID: 8, Actor: probe, Generation: new(uint64(1)), Txid: 2, Size: 2, NowMS: 1795346117970, Segments: []uint32{0},
 	},
 	"ToRivetWebSocketOpen":       &runnerproto.FromRunner{Tunnel: tunnel, Kind: &runnerproto.SocketOpened{CanHibernate: true}},
-	"ToEnvoyWebSocketClose":      &runnerproto.FromGateway{Tunnel: tunnel, Index: 3, Kind: &runnerproto.SocketClose{Code: ptr(uint16(4001)), Reason: ptr("client bye")}},
+	"ToEnvoyWebSocketClose":      &runnerproto.FromGateway{Tunnel: tunnel, Index: 3, Kind: &runnerproto.SocketClose{Code: new(uint16(4001)), Reason: new("client bye")}},
 	"ToRivetWebSocketMessageAck": &runnerproto.FromRunner{Tunnel: tunnel, Kind: &runnerproto.SocketAck{Index: 2}},
 	"v8 RequestAbort CANCELLED": &runnerproto.FromGateway{
 		Tunnel: runnerproto.Tunnel{Gateway: [4]byte{0x05, 0x02, 0x0a, 0xae}, Request: [4]byte{0xca, 0xf0, 0xb2, 0x42}}, Index: 2,
 		Kind: &runnerproto.RequestAbort{
-			Actor: ptr(third), Generation: ptr(uint32(1)),
-			Reason: runnerproto.Abort{Kind: runnerproto.AbortCancelled, Detail: ptr("client dropped streaming response body")},
+			Actor: new(third), Generation: new(uint32(1)),
+			Reason: runnerproto.Abort{Kind: runnerproto.AbortCancelled, Detail: new("client dropped streaming response body")},
 		},
 	},
 	"v8 RequestStart gateway3 (actorGeneration 1, responseStream)": &runnerproto.FromGateway{
 		Tunnel: runnerproto.Tunnel{Gateway: [4]byte{0x05, 0x02, 0x0a, 0xae}, Request: [4]byte{0xdb, 0xc1, 0xe0, 0xb6}},
 		Kind: &runnerproto.RequestStart{
-			Actor: third, Generation: ptr(uint32(1)), Method: "GET", Path: "/request/s", ResponseStream: true,
+			Actor: third, Generation: new(uint32(1)), Method: "GET", Path: "/request/s", ResponseStream: true,
 			Headers: []runnerproto.Header{{Name: "x-rivet-ray-id", Value: "9i3p4xog7k1gstvq929s3afttpbl00"}, {Name: "host", Value: "127.0.0.1:16420"}, {Name: "connection", Value: "keep-alive"}},
 		},
 	},
 	"stop LOST replayed": &runnerproto.Commands{List: []runnerproto.Command{{
-		At: runnerproto.Checkpoint{Actor: "pqkcjwgi4lfnwl5w84n864xm77dl00", Generation: 1, Index: 2}, Stop: ptr(runnerproto.StopLost),
+		At: runnerproto.Checkpoint{Actor: "pqkcjwgi4lfnwl5w84n864xm77dl00", Generation: 1, Index: 2}, Stop: new(runnerproto.StopLost),
 	}}},
 }
 
