@@ -18,10 +18,11 @@ import (
 // officialEngine is a process of the official engine, from its npm package, with ports and a directory of its own. Its
 // methods are for one goroutine at a time.
 type officialEngine struct {
-	t     *testing.T
-	ports [3]string // guard, peer API, metrics
-	data  string
-	extra []string
+	t      *testing.T
+	ports  [3]string // guard, peer API, metrics
+	data   string
+	extra  []string
+	config string // further configuration, JSON
 
 	log    logBuffer
 	cmd    *exec.Cmd
@@ -45,7 +46,24 @@ func engineBinary(t *testing.T) string {
 // startEngine starts an engine; it is killed when the test ends, and its log shown if the test failed. env are settings on top.
 func startEngine(t *testing.T, env ...string) *officialEngine {
 	t.Helper()
-	e := &officialEngine{t: t, data: t.TempDir(), extra: env}
+	e := newEngine(t)
+	e.extra = env
+	e.begin()
+	return e
+}
+
+// startEngineAt starts an engine on a port with further configuration, in which %s stands for the port of the peer API.
+func startEngineAt(t *testing.T, port, config string) *officialEngine {
+	t.Helper()
+	e := newEngine(t)
+	e.ports[0], e.config = port, fmt.Sprintf(config, e.ports[1])
+	e.begin()
+	return e
+}
+
+func newEngine(t *testing.T) *officialEngine {
+	t.Helper()
+	e := &officialEngine{t: t, data: t.TempDir(), config: "{}"}
 	for i := range e.ports {
 		_, port, err := net.SplitHostPort(freeAddr(t))
 		if err != nil {
@@ -53,6 +71,12 @@ func startEngine(t *testing.T, env ...string) *officialEngine {
 		}
 		e.ports[i] = port
 	}
+	return e
+}
+
+func (e *officialEngine) begin() {
+	t := e.t
+	t.Helper()
 	t.Cleanup(func() {
 		e.kill()
 		if t.Failed() {
@@ -60,7 +84,6 @@ func startEngine(t *testing.T, env ...string) *officialEngine {
 		}
 	})
 	e.start()
-	return e
 }
 
 func (e *officialEngine) url() string { return "http://127.0.0.1:" + e.ports[0] }
@@ -71,11 +94,15 @@ const engineConfig = `{"runtime": {"worker_load_shedding_curve": [[2000, 1000], 
 // start runs the engine and returns when it answers.
 func (e *officialEngine) start() {
 	e.t.Helper()
-	config := filepath.Join(e.data, "engine.json")
-	if err := os.WriteFile(config, []byte(engineConfig), 0o600); err != nil {
-		e.t.Fatal(err)
+	args := []string{}
+	for i, text := range []string{engineConfig, e.config} {
+		config := filepath.Join(e.data, fmt.Sprintf("engine-%d.json", i))
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			e.t.Fatal(err)
+		}
+		args = append(args, "--config", config)
 	}
-	cmd := exec.CommandContext(context.Background(), engineBinary(e.t), "--config", config, "start")
+	cmd := exec.CommandContext(context.Background(), engineBinary(e.t), append(args, "start")...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "RUST_BACKTRACE=") && !strings.HasPrefix(v, "RIVET_") { // backtraces make it many times slower
 			cmd.Env = append(cmd.Env, v)

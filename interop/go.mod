@@ -3,6 +3,7 @@ module github.com/rivetgo/rivet/interop
 go 1.26.0
 
 require (
+	github.com/go-chi/chi/v5 v5.3.2
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/rivetgo/rivet v0.0.0
 )
