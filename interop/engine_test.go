@@ -197,3 +197,19 @@ func answersOK(ctx context.Context, url string) bool {
 	defer res.Body.Close()
 	return res.StatusCode == http.StatusOK
 }
+
+// eventually asks until the answer is yes, for as long as within.
+func eventually(within time.Duration, probe func() bool) bool {
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !probe() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return probe()
+		}
+	}
+	return true
+}

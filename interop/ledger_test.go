@@ -106,13 +106,13 @@ func TestG1_G2_G3_LedgerUnderTheOfficialEngine(t *testing.T) {
 				}
 				b.note(key, id, err)
 				if err != nil {
-					time.Sleep(100 * time.Millisecond)
+					last(100 * time.Millisecond)
 				}
 			}
 		})
 	}
 
-	pause := func(least, most time.Duration) { time.Sleep(least + time.Duration(random.Int64N(int64(most-least)))) }
+	pause := func(least, most time.Duration) { last(least + time.Duration(random.Int64N(int64(most-least)))) }
 	const rounds = 1
 	faults := []struct {
 		name string
@@ -155,16 +155,9 @@ func TestG1_G2_G3_LedgerUnderTheOfficialEngine(t *testing.T) {
 			pause(500*time.Millisecond, 2*time.Second)
 			before, _ := b.counts()
 			faults[i].do()
-			deadline := time.Now().Add(90 * time.Second)
-			for { // the world goes on
-				if now, _ := b.counts(); now >= before+20 {
-					break
-				}
-				if time.Now().After(deadline) {
-					sure, unknown := b.counts()
-					t.Fatalf("round %d: after %q nothing goes on: %d acknowledged, %d unknown", round, faults[i].name, sure, unknown)
-				}
-				time.Sleep(20 * time.Millisecond)
+			if !eventually(90*time.Second, func() bool { now, _ := b.counts(); return now >= before+20 }) { // the world goes on
+				sure, unknown := b.counts()
+				t.Fatalf("round %d: after %q nothing goes on: %d acknowledged, %d unknown", round, faults[i].name, sure, unknown)
 			}
 		}
 	}
@@ -174,15 +167,11 @@ func TestG1_G2_G3_LedgerUnderTheOfficialEngine(t *testing.T) {
 		h := ledger.Ledgers.GetOrCreate(client, rivet.Key{key}, ledger.Ledger{})
 		var all []string
 		var err error
-		for range 60 {
-			if all, err = ledger.All.Call(t.Context(), h, rivet.None{}); err == nil {
-				break
-			}
-			if f := (*rivet.Error)(nil); errors.As(err, &f) && f.Group == "ledger" {
-				break
-			}
-			time.Sleep(time.Second)
-		}
+		eventually(time.Minute, func() bool {
+			all, err = ledger.All.Call(t.Context(), h, rivet.None{})
+			f := (*rivet.Error)(nil)
+			return err == nil || errors.As(err, &f) && f.Group == "ledger"
+		})
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 			continue

