@@ -123,7 +123,7 @@ func TestServerless(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer client.Close() //nolint:errcheck // the end of the test
+			defer client.Close()
 			likes := counters.GetOrCreate(client, rivet.Key{"likes", name}, counterInput{})
 			call := func(want int64) {
 				t.Helper()
