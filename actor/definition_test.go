@@ -36,12 +36,14 @@ func TestDefinitionMistakesNameTheActorAndTheLine(t *testing.T) {
 	Handle(d, twice, ok)
 	Handle(d, foreign, ok)
 	d.Options.SleepAfter = -1
+	d.Options.MaxDatabaseTurnBytes = 2 << 30
 	got := mistakes(t, d)
 	for _, want := range []string{
 		`actor "a": action "declared" is declared here but has no handler: add actor.Handle to the definition at definition_test.go:`,
 		`actor "a": action "twice" has a handler already, bound at definition_test.go:`,
 		`actor "a": action "foreign" belongs to actor "b"`,
 		`Options.SleepAfter is negative`,
+		`Options.MaxDatabaseTurnBytes is 2147483648: at most 1073741824`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("not reported: %s\nreported:\n%s", want, got)

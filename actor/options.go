@@ -96,12 +96,18 @@ type Options struct {
 	MayLoseAcknowledged bool
 }
 
+// maxDatabaseTurn is the largest Options.MaxDatabaseTurnBytes: the pages of a turn wait in memory.
+const maxDatabaseTurn = 1 << 30
+
 func (o Options) compile() (host.Options, []string) {
 	var wrong []string
 	check := func(name string, negative bool) {
 		if negative {
 			wrong = append(wrong, fmt.Sprintf("Options.%s is negative: leave it zero for the default", name))
 		}
+	}
+	if o.MaxDatabaseTurnBytes > maxDatabaseTurn {
+		wrong = append(wrong, fmt.Sprintf("Options.MaxDatabaseTurnBytes is %d: at most %d", o.MaxDatabaseTurnBytes, maxDatabaseTurn))
 	}
 	check("SleepAfter", o.SleepAfter < 0)
 	check("GracePeriod", o.GracePeriod < 0)

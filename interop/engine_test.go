@@ -23,6 +23,7 @@ type officialEngine struct {
 	data   string
 	extra  []string
 	config string // further configuration, JSON
+	token  string // of its control API, if it has one
 
 	log    logBuffer
 	cmd    *exec.Cmd
@@ -181,7 +182,7 @@ func (e *officialEngine) startRunnerIn(t *testing.T, pool, program string, env .
 
 // registered reports whether the engine lists a runner in the pool.
 func (e *officialEngine) registered(ctx context.Context, pool string) bool {
-	body, err := fetch(ctx, e.url()+"/envoys?namespace=default&name="+pool)
+	body, err := fetch(ctx, e.url()+"/envoys?namespace=default&name="+pool, e.token)
 	return err == nil && strings.Contains(body, `"envoy_key"`)
 }
 

@@ -2,16 +2,22 @@ package interop
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 )
 
 // fetch gets a URL.
-func fetch(ctx context.Context, url string) (string, error) {
+func fetch(ctx context.Context, url, token string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -67,4 +73,49 @@ func TestConformanceUnderTheOfficialEngine(t *testing.T) {
 		"INTEROP_ENCODING": "bare",
 		"INTEROP_ENGINE":   "streamed",
 	})
+}
+
+// TestActorsSendToActorsThroughTheOfficialEngine has an order ask a warehouse, and the warehouse answer, over messages that are
+// parts of their turns.
+func TestActorsSendToActorsThroughTheOfficialEngine(t *testing.T) {
+	e := newEngine(t)
+	e.config = fmt.Sprintf(`{"auth": {"admin_token": %q}}`, engineToken)
+	e.token = engineToken
+	e.begin()
+	s := e.startRunner(t, "../examples/worker", "RIVET_TOKEN="+engineToken)
+	post := func(path, body string, header ...string) (status int, answer string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.url()+path+"?rvt-namespace=default&rvt-method=getOrCreate&rvt-key=o1&rvt-pool="+s.pool, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(b)
+	}
+	if status, answer := post("/gateway/order/action/place", `{"args":[{"item":"chair","quantity":2}]}`); status != http.StatusOK {
+		t.Fatalf("place: %d %s", status, answer)
+	}
+	var last string
+	if !eventually(30*time.Second, func() bool {
+		_, last = post("/gateway/order/action/status", `{"args":[]}`)
+		return strings.Contains(last, "reserved") || strings.Contains(last, "sold out")
+	}) {
+		t.Errorf("the order stays %s", last)
+	}
+	// Nobody speaks for an actor's outbox who does not know the engine's token.
+	if status, answer := post("/gateway/order/queue/answers", `{"body":{"reserved":true}}`, "X-Rivet-Outbox", "lj0p34xpfp80zjm72hrqnjqj8oal00/1"); status != http.StatusForbidden || !strings.Contains(answer, "outbox") {
+		t.Errorf("a forged sender: %d %s", status, answer)
+	}
 }

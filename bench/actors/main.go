@@ -141,6 +141,9 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if os.Getenv("RIVET_ENDPOINT") != "" {
+		return actor.ServeConfig{LogLevel: "warn"}.Serve(ctx, definitions(sleepAfter, *mode == "fast")...)
+	}
 	cfg, err := engine.Load("actors", nil, os.Getenv, os.Stderr)
 	if err != nil {
 		return err

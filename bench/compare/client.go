@@ -37,7 +37,12 @@ func request(addr, path, body string) []byte {
 
 // action prepares a call of an action by key.
 func action(addr, name, key, act, args string) []byte {
-	return request(addr, "/gateway/"+name+"/action/"+act+"?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key="+key+"&rvt-crash-policy=sleep", `{"args":[`+args+`]}`)
+	return actionIn(addr, "default", name, key, act, args)
+}
+
+// actionIn is action for an actor of a pool.
+func actionIn(addr, pool, name, key, act, args string) []byte {
+	return request(addr, "/gateway/"+name+"/action/"+act+"?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner="+pool+"&rvt-key="+key+"&rvt-crash-policy=sleep", `{"args":[`+args+`]}`)
 }
 
 // do sends a request and reads the whole answer, which must be 200.
@@ -63,7 +68,9 @@ func (c *httpConn) do(req []byte) error {
 		if len(line) <= 2 {
 			break
 		}
-		if v, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+		const name = "content-length: "
+		if len(line) > len(name) && bytes.EqualFold(line[:len(name)], []byte(name)) {
+			v := line[len(name):]
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(v))); err != nil {
 				return err
 			}
@@ -107,8 +114,11 @@ func dialWS(addr, path string) (*wsConn, error) {
 }
 
 // connect opens a connection to an actor and reads Init.
-func connect(addr, name, key string) (*wsConn, error) {
-	c, err := dialWS(addr, "/gateway/"+name+"/connect?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner=default&rvt-key="+key+"&rvt-crash-policy=sleep")
+func connect(addr, name, key string) (*wsConn, error) { return connectIn(addr, "default", name, key) }
+
+// connectIn is connect for an actor of a pool.
+func connectIn(addr, pool, name, key string) (*wsConn, error) {
+	c, err := dialWS(addr, "/gateway/"+name+"/connect?rvt-namespace=default&rvt-method=getOrCreate&rvt-runner="+pool+"&rvt-key="+key+"&rvt-crash-policy=sleep")
 	if err != nil {
 		return nil, err
 	}

@@ -67,14 +67,24 @@ var rows = []row{
 	{"density", "1,000 sleeping actors in one store", "–", "–", density1k},
 	{"density", "100,000 sleeping actors: wake + action, p50", "the same of 1,000", "≤ 2 ×", density100k},
 	{"million", "1,000,000 sleeping actors: wake + action, p50", "the same of 1,000", "≤ 2 ×", density1M},
+	{"engine", "under the official engine: action over HTTP, sequential, p50", "official TypeScript actors under the same engine", "≤ 1 ×", engineLatency(300, "counter", "echo", "1", oneKey, 1)},
+	{"engine", "the same: actions of 64 clients, 64 actors", "as above", "≥ 1 ×", engineRate("counter", 64, "echo", "1", 1)},
+	{"engine", "the same: durable actions, 64 actors × 64 clients", "as above", "≥ 2 ×", engineRate("counter", 64, "incDurable", "1", 2)},
+	{"engine", "the same: durable actions, one actor, 64 clients", "as above", "≥ 2 ×", engineRate("counter", 1, "incDurable", "1", 2)},
+	{"engine", "the same: durable action over one WebSocket, p50", "as above", "≤ 0.5 ×", engineSocket},
+	{"engine", "the same: new key + first action, p50", "as above", "≤ 1 ×", engineLatency(60, "counter", "get", "", newKey, 1)},
+	{"engine", "the same: single-row insert per action, durable, 64 actors", "as above", "≥ 2 ×", engineRate("sql", 64, "insert", `"`+sqlRow+`"`, 2)},
+	{"engine", "the same: single-row insert per action, durable, one actor, 64 clients", "as above", "≥ 2 ×", engineRate("sql", 1, "insert", `"`+sqlRow+`"`, 2)},
+	{"engine", "the same: 1,000 inserts in one action, rows a second", "as above", "≥ 2 ×", engineLoop},
+	{"engine", "the same: point select per action, 64 actors × 64 clients", "as above", "≥ 2 ×", engineRate("sql", 64, "select", "1", 2)},
 	{"fanout", "one event to 1,000 connections", "bare fan-out", "≥ 0.6 ×", fanout},
 }
 
-// optional is the key of rows that only run when asked for: they take minutes and gigabytes.
-const optional = "million"
+// optional are the keys of rows that only run when asked for: they take minutes and gigabytes, or packages from npm.
+var optional = []string{"million", "engine"}
 
 func main() {
-	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, queue, sql, schedules, density, million, fanout; all but million")
+	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, queue, sql, schedules, density, million, engine, fanout; all but million and engine")
 	write := flag.String("write", "", "file to write the table to")
 	rounds := flag.Int("rounds", 5, "rounds per row; medians are taken over them")
 	span := flag.Duration("span", time.Second, "length of one throughput measurement")
@@ -101,7 +111,7 @@ func run(ctx context.Context, only, write string, rounds int, span time.Duration
 	fmt.Fprintf(&table, "| Workload | Baseline | Baseline's figure | Ours | Ratio | Reach | Met |\n|---|---|---:|---:|---:|---:|---|\n")
 	fmt.Print(table.String())
 	for _, r := range rows {
-		if keys == nil && r.key == optional || keys != nil && !slices.Contains(keys, r.key) {
+		if keys == nil && slices.Contains(optional, r.key) || keys != nil && !slices.Contains(keys, r.key) {
 			continue
 		}
 		res, err := r.run(ctx, b)

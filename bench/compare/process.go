@@ -21,6 +21,7 @@ type bench struct {
 	bare   string // binary of bench/bare
 	fill   string // binary of bench/fill
 	procs  []*process
+	engine *official // once a row needs it
 	n      int
 
 	sparse time.Duration // wake of an actor among few others, see density
@@ -45,6 +46,9 @@ func newBench(rounds int, span time.Duration) (*bench, error) {
 func (b *bench) close() {
 	for _, p := range b.procs {
 		p.stop()
+	}
+	if b.engine != nil {
+		b.engine.stop()
 	}
 	os.RemoveAll(b.dir)
 }
