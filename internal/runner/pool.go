@@ -18,10 +18,14 @@ func (r *Runner) EnsurePool(ctx context.Context) error {
 	if !loopback(r.base.Hostname()) {
 		return nil
 	}
-	for {
+	for told := false; ; {
 		err := r.ensurePool(ctx)
 		if err == nil {
 			return nil
+		}
+		if !told && ctx.Err() == nil {
+			told = true
+			r.log.Warn("the engine does not answer yet", "endpoint", r.base.Redacted(), "error", err)
 		}
 		t := time.NewTimer(500 * time.Millisecond)
 		select {

@@ -314,6 +314,12 @@ func (s *slot) endLocked(err error) {
 	}
 	s.cancel(err)
 	close(s.gone)
+	s.live, s.orphans = nil, nil // what is kept of it are its events
+	select {
+	case <-s.begun:
+		s.start.Input, s.start.Sockets = nil, nil
+	default: // the start still reads them
+	}
 	r.slotTunnelsEnded(s)
 	r.live--
 	if r.draining && r.live == 0 {
