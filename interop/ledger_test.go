@@ -75,6 +75,7 @@ func (b *book) check(t *testing.T, key string, all []string) {
 // TestG1_G2_G3_LedgerUnderTheOfficialEngine has clients write to our actors through the official engine while runner, engine
 // and the connection between them fail: nothing acknowledged is lost, nothing happens twice, and state, table and keys agree.
 func TestG1_G2_G3_LedgerUnderTheOfficialEngine(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -180,4 +181,48 @@ func TestG1_G2_G3_LedgerUnderTheOfficialEngine(t *testing.T) {
 	}
 	sure, unknown := b.counts()
 	t.Logf("%d entries acknowledged, %d unknown, lost 0 unless said otherwise", sure, unknown)
+}
+
+// TestLargeTurnsUnderTheOfficialEngine commits more pages at once than one request to the engine holds, and finds them after a
+// kill.
+func TestLargeTurnsUnderTheOfficialEngine(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	e := startEngine(t)
+	s := e.startRunner(t, testServer)
+	client, err := rivet.NewClient(e.url(), &rivet.ClientOptions{Pool: s.pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	h := ledger.Ledgers.GetOrCreate(client, rivet.Key{"large"}, ledger.Ledger{})
+	var held int64
+	for i, size := range []int64{100, 2 << 20, 40 << 20, 100} {
+		if n, err := ledger.Fill.Call(t.Context(), h, rivet.Args2[string, int64]{A: fmt.Sprint(i), B: size}); err != nil || n != int64(i+1) {
+			t.Fatalf("%d bytes: %d, %v", size, n, err)
+		}
+		held += size
+	}
+	check := func() {
+		t.Helper()
+		var all []string
+		var n int64
+		var err error
+		eventually(2*time.Minute, func() bool {
+			if all, err = ledger.All.Call(t.Context(), h, rivet.None{}); err == nil {
+				n, err = ledger.Held.Call(t.Context(), h, rivet.None{})
+			}
+			return err == nil
+		})
+		if err != nil || len(all) != 4 || n != held {
+			t.Errorf("%d entries with %d bytes, want 4 with %d: %v", len(all), n, held, err)
+		}
+	}
+	check()
+	if err := s.kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	check()
 }

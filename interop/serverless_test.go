@@ -77,6 +77,7 @@ const engineToken = "the-engines-token"
 
 // TestServerless has an official engine with a token call our handlers to start actors, and clients call those.
 func TestServerless(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	guard := freeAddr(t)
 	_, port, err := net.SplitHostPort(guard)
 	if err != nil {

@@ -38,9 +38,11 @@ type engine struct {
 	dials    int
 	refuse   bool
 	protocol string // of the last connection
-	got      []proto.ToRivet
-	changed  chan struct{}
-	stores   map[string]*store
+	// closeWith is what connections are closed with as soon as they are open; empty: they are not.
+	closeWith string
+	got       []proto.ToRivet
+	changed   chan struct{}
+	stores    map[string]*store
 	// onCommit decides on a commit: a failure to answer, whether it is carried out, whether it is answered.
 	onCommit func(m *proto.CommitRequest) (failure *proto.SQLiteError, apply, answer bool)
 	commits  int
@@ -85,6 +87,13 @@ func (e *engine) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.SetReadLimit(-1)
+	e.mu.Lock()
+	reason := e.closeWith
+	e.mu.Unlock()
+	if reason != "" {
+		c.Close(websocket.StatusInternalError, reason)
+		return
+	}
 	version, err := strconv.Atoi(r.URL.Query().Get("protocol_version"))
 	if err != nil {
 		e.t.Error(err)
@@ -409,21 +418,41 @@ type world struct {
 	runner *runner.Runner
 	host   *inprocess.Runner
 	actor  string
+	log    *logText
+}
+
+// logText is what the runner has logged.
+type logText struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	e := newEngine(t)
 	h := inprocess.New([]*host.Spec{definition()}, &host.Env{Log: slog.New(slog.DiscardHandler), Databases: actordb.NewPool(64<<20, time.Minute)}, "test")
+	log := &logText{}
 	r, err := runner.New(runner.Config{
-		Endpoint: "http://engine", Token: "secret", Namespace: "default", Pool: "p", Version: 3, SDK: "test", Host: h, Log: slog.New(slog.DiscardHandler),
+		Endpoint: "http://engine", Token: "secret", Namespace: "default", Pool: "p", Version: 3, SDK: "test", Host: h, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) { return e.l.Dial(ctx, network, addr) }, DisableKeepAlives: true},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.Attach(r)
-	return &world{engine: e, runner: r, host: h, actor: id.New(1).String()}
+	return &world{engine: e, runner: r, host: h, actor: id.New(1).String(), log: log}
 }
 
 // connect starts the runner, and waits until it is connected.

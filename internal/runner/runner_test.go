@@ -614,3 +614,32 @@ func TestACutEndsSocketsAndAnswersRequests(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusalSaysWhatToDo(t *testing.T) {
+	for reason, advice := range map[string]string{
+		"ws.no_runner_config#ray":    "create the pool",
+		"namespace.not_found#ray":    "RIVET_NAMESPACE",
+		"api.forbidden#ray":          "RIVET_TOKEN",
+		"ws.invalid_request#ray":     "RIVET_POOL",
+		"ws.timed_out_something#ray": "",
+	} {
+		t.Run(reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				defer w.close()
+				w.mu.Lock()
+				w.closeWith = reason
+				w.mu.Unlock()
+				w.runner.Start()
+				time.Sleep(3 * time.Second)
+				if text := w.log.String(); !strings.Contains(text, advice) || advice != "" && !strings.Contains(text, "what_to_do") || strings.Contains(text, "secret") {
+					t.Errorf("the log says %s", text)
+				}
+				w.mu.Lock()
+				w.closeWith = ""
+				w.mu.Unlock()
+				<-w.runner.Ready() // it tries again by itself
+			})
+		})
+	}
+}

@@ -25,6 +25,17 @@ func ledgerDefinition() actor.Definition {
 		}
 		return s.N, c.KV().Put("last", []byte(id))
 	})
+	actor.Handle(d, ledger.Fill, func(s *entries, c *actor.Ctx, a rivet.Args2[string, int64]) (int64, error) {
+		s.N++
+		if _, err := c.DB().ExecContext(c, `INSERT INTO entry(id, n, pad) VALUES(?, ?, randomblob(?))`, a.A, s.N, a.B); err != nil {
+			return 0, err
+		}
+		return s.N, c.KV().Put("last", []byte(a.A))
+	})
+	actor.View(d, ledger.Held, func(_ *entries, c *actor.Ctx, _ rivet.None) (n int64, err error) {
+		err = c.DB().QueryRowContext(c, `SELECT coalesce(sum(length(pad)), 0) FROM entry`).Scan(&n)
+		return n, err
+	})
 	actor.View(d, ledger.All, func(s *entries, c *actor.Ctx, _ rivet.None) ([]string, error) {
 		var sound string
 		if err := c.DB().QueryRowContext(c, `PRAGMA integrity_check`).Scan(&sound); err != nil || sound != "ok" {
