@@ -388,6 +388,10 @@ func definition() *host.Spec {
 				c.Sleep()
 				return []byte{value.Null}, nil
 			}},
+			"destroy": {Run: func(c *host.Call, _ host.State, _ []byte) ([]byte, error) {
+				c.Destroy()
+				return []byte{value.Null}, nil
+			}},
 			"large": {Kind: host.ViewAction, Run: func(*host.Call, host.State, []byte) ([]byte, error) {
 				return value.AppendText(nil, string(make([]byte, 2<<20))), nil
 			}},

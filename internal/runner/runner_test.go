@@ -75,6 +75,21 @@ func TestSleepAndDestroyAreWishes(t *testing.T) {
 	})
 }
 
+func TestNothingIsAcknowledgedByAnActorThatIsToBeDestroyed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.live(1)
+		w.ask(w.actor, "destroy")()
+		if _, output := w.ask(w.actor, "inc")(); output != "aborted" { // the gateway finds out what has become of it
+			t.Errorf("a call after the wish: %s", output)
+		}
+		ev := w.awaitState(w.actor, 1, stopped)
+		wish := w.awaitState(w.actor, 1, func(ev proto.Event) bool { return ev.Intent != nil && *ev.Intent == proto.IntentStop })
+		if ev.State.Failed || wish.At.Index > ev.At.Index {
+			t.Errorf("wish %d, end %d %+v", wish.At.Index, ev.At.Index, ev.State)
+		}
+	})
+}
+
 // The engine destroys an actor that ends in good order without having been asked to: no such end may be told.
 func TestNoEndIsOrderlyUnlessTheEngineAskedForIt(t *testing.T) {
 	for name, end := range map[string]func(w *world){

@@ -35,6 +35,7 @@ type slot struct {
 	unacked     []runnerproto.Event
 	live        link.Actor // nil while starting, and after a start that failed
 	stop        *runnerproto.StopReason
+	doomed      bool // it asked to be destroyed
 	over        bool
 	alarm       int64 // what the engine was told; -1: nothing yet
 	alarmIs     int64 // what is stored
@@ -125,6 +126,7 @@ func (s *slot) run() {
 		if s.stop != nil {
 			s.stopLocked(*s.stop)
 		}
+		s.stopDoomed()
 	}
 	r.mu.Unlock()
 	close(s.begun)
@@ -221,11 +223,24 @@ func (s *slot) stopLocked(reason runnerproto.StopReason) {
 	}
 }
 
+// intendLocked tells the engine what the actor wants. For a sleep the engine says when. To be destroyed is final: the actor
+// takes no calls from now on, whose effects would be lost, and the engine hears of its end behind the wish.
 func (s *slot) intendLocked(intent runnerproto.Intent) {
 	if s.stop != nil && intent == runnerproto.IntentSleep {
 		return // it stops already
 	}
 	s.emitLocked(runnerproto.Event{Intent: &intent})
+	if intent == runnerproto.IntentStop {
+		s.doomed = true
+		s.stopDoomed()
+	}
+}
+
+// stopDoomed stops an actor that wants to be destroyed, once it lives. The caller holds the runner's mu.
+func (s *slot) stopDoomed() {
+	if s.doomed && s.live != nil && !s.over {
+		go s.live.Stop(link.StopDestroy) // as in stopLocked
+	}
 }
 
 // alarmLocked tells the engine when to wake the actor, if that is not what it knows.
@@ -278,7 +293,7 @@ func (s *slot) stopped(err error) {
 	if s.over {
 		return
 	}
-	if err == nil && s.stop == nil {
+	if err == nil && s.stop == nil && !s.doomed {
 		err = errors.New("the actor ended without being asked to") // told as an orderly end it would be destroyed
 	}
 	s.endLocked(err)
