@@ -85,19 +85,20 @@ var optional = []string{"million", "engine"}
 
 func main() {
 	only := flag.String("only", "", "comma-separated keys of rows to run: http, ws, durable, create, wake, memory, queue, sql, schedules, density, million, engine, fanout; all but million and engine")
+	match := flag.String("match", "", "run only rows whose workload has this text")
 	write := flag.String("write", "", "file to write the table to")
 	rounds := flag.Int("rounds", 5, "rounds per row; medians are taken over them")
 	span := flag.Duration("span", time.Second, "length of one throughput measurement")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *only, *write, *rounds, *span); err != nil {
+	if err := run(ctx, *only, *match, *write, *rounds, *span); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only, write string, rounds int, span time.Duration) error {
+func run(ctx context.Context, only, match, write string, rounds int, span time.Duration) error {
 	b, err := newBench(rounds, span)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func run(ctx context.Context, only, write string, rounds int, span time.Duration
 	fmt.Fprintf(&table, "| Workload | Baseline | Baseline's figure | Ours | Ratio | Reach | Met |\n|---|---|---:|---:|---:|---:|---|\n")
 	fmt.Print(table.String())
 	for _, r := range rows {
-		if keys == nil && slices.Contains(optional, r.key) || keys != nil && !slices.Contains(keys, r.key) {
+		if keys == nil && slices.Contains(optional, r.key) || keys != nil && !slices.Contains(keys, r.key) || !strings.Contains(r.workload, match) {
 			continue
 		}
 		res, err := r.run(ctx, b)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -62,7 +63,7 @@ func (b *bench) underEngine() (*official, error) {
 	if err := os.WriteFile(config, []byte(engineSettings), 0o600); err != nil {
 		return nil, err
 	}
-	environ := append(os.Environ(), "RUST_BACKTRACE=0", "RUST_LOG=error")
+	environ := slices.Clip(append(os.Environ(), "RUST_BACKTRACE=0", "RUST_LOG=error"))
 	engine := exec.Command(binaries[0], "--config", config, "start")
 	engine.Env = append(environ, "RIVET__FILE_SYSTEM__PATH="+filepath.Join(b.dir, "engine"), "RIVET__GUARD__PORT="+ports[0], "RIVET__API_PEER__PORT="+ports[1], "RIVET__METRICS__PORT="+ports[2])
 	node := exec.Command("node", "actors.mjs")
@@ -71,6 +72,7 @@ func (b *bench) underEngine() (*official, error) {
 	ours := exec.Command(b.actors)
 	ours.Env = append(environ, "RIVET_ENDPOINT=http://"+o.addr, "RIVET_POOL="+ourPool)
 	for _, cmd := range []*exec.Cmd{engine, node, ours} {
+		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			return nil, err
 		}
@@ -160,6 +162,12 @@ func engineRate(actor string, actors int, act, args string, reach float64) func(
 				return actionIn(addr, pool, actor, fmt.Sprintf("%s-%s-%d-%d", pool, act, actors, w%actors), act, args)
 			}
 			for w := range actors { // awake, before it counts
+				if act == "select" { // something to find
+					insert := actionIn(addr, pool, actor, fmt.Sprintf("%s-%s-%d-%d", pool, act, actors, w), "insert", `"`+sqlRow+`"`)
+					if err := cs[w].do(insert); err != nil {
+						return 0, err
+					}
+				}
 				if err := cs[w].do(req(w)); err != nil {
 					return 0, err
 				}
