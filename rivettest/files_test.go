@@ -2,6 +2,7 @@ package rivettest_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,6 +167,70 @@ func TestActorAsFile(t *testing.T) {
 	}
 	if err := libraries.Get(app.Client(), rivet.Key{"bad"}).Export(t.Context(), &bytes.Buffer{}, nil); !rivet.Is(err, "actor", "not_found") {
 		t.Errorf("an import that failed left something: %v", err)
+	}
+}
+
+var errInterrupted = errors.New("the line is dead")
+
+// dying is a file that comes, or goes, over a line that dies.
+type dying struct {
+	file bytes.Buffer
+	left int
+}
+
+func (d *dying) take(n int) error {
+	if d.left -= n; d.left < 0 {
+		return errInterrupted
+	}
+	return nil
+}
+
+func (d *dying) Write(p []byte) (int, error) {
+	if err := d.take(len(p)); err != nil {
+		return 0, err
+	}
+	return d.file.Write(p)
+}
+
+func (d *dying) Read(p []byte) (int, error) {
+	n, err := d.file.Read(p)
+	return n, errors.Join(err, d.take(n))
+}
+
+func TestExportsAndImportsThatAreInterrupted(t *testing.T) {
+	app := rivettest.Start(t, libraryDefinition())
+	c := app.Client()
+	h := libraries.GetOrCreate(c, rivet.Key{"main"}, shelf{"Town"})
+	if _, err := fill.Call(t.Context(), h, 500); err != nil {
+		t.Fatal(err)
+	}
+	want := told(t, h)
+	var whole bytes.Buffer
+	if err := h.Export(t.Context(), &whole, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []int{0, 100, whole.Len() / 2, whole.Len() - 1} {
+		if err := h.Export(t.Context(), &dying{left: part}, nil); !errors.Is(err, errInterrupted) {
+			t.Errorf("an export that ends after %d bytes: %v", part, err)
+		}
+		half := &dying{left: part}
+		half.file.Write(whole.Bytes())
+		if _, _, err := libraries.Import(t.Context(), c, rivet.Key{"half"}, half, nil); err == nil {
+			t.Errorf("an import that ends after %d bytes is one", part)
+		}
+	}
+	if got := told(t, h); got != want {
+		t.Errorf("the actor became %s, want %s", got, want)
+	}
+	if err := libraries.Get(c, rivet.Key{"half"}).Export(t.Context(), &bytes.Buffer{}, nil); !rivet.Is(err, "actor", "not_found") {
+		t.Errorf("an import that was interrupted left something: %v", err)
+	}
+	copied, _, err := libraries.Import(t.Context(), c, rivet.Key{"half"}, bytes.NewReader(whole.Bytes()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := told(t, copied); got != want {
+		t.Errorf("the copy is %s, want %s", got, want)
 	}
 }
 

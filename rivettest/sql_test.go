@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,4 +297,50 @@ func TestRunawayStatement(t *testing.T) {
 	h := openNotebook(t, app)
 	wantCode(t, do, h, "for ever", "actor", "action_timed_out")
 	wantResult(t, do, h, "check", "0")
+}
+
+// A disk that is full in the middle of a large transaction takes neither the rows nor the state, and nothing of it is seen.
+func TestG10_a_full_disk_in_a_large_transaction(t *testing.T) {
+	d := notebookDefinition(map[string]turnCase{
+		"one": func(s *notes, c *actor.Ctx) (string, error) { return "", insertNote(s, c, fmt.Sprint("note ", s.N)) },
+		"many": func(s *notes, c *actor.Ctx) (string, error) {
+			_, err := c.DB().ExecContext(c, `WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 4000) INSERT INTO note(body) SELECT hex(randomblob(1000)) FROM n`)
+			s.N += 4000
+			return "", err
+		},
+		"agree": agree,
+		"sound": func(_ *notes, c *actor.Ctx) (out string, err error) {
+			err = c.DB().QueryRowContext(c, `PRAGMA integrity_check`).Scan(&out)
+			return out, err
+		},
+	}, nil, actor.Options{})
+	app := rivettest.Start(t, d)
+	h := openNotebook(t, app)
+	for range 3 {
+		wantResult(t, do, h, "one", "")
+	}
+	app.Faults().FailCommits(1, syscall.ENOSPC)
+	if _, err := do.Call(t.Context(), h, "many"); !rivet.Is(err, "actor", "commit_failed") {
+		t.Errorf("%v", err)
+	}
+	app.Faults().Clear()
+	eventually := func(name, want string) {
+		t.Helper()
+		var got string
+		var err error
+		for range 100 { // the storage may take a moment to be itself again
+			if got, err = do.Call(t.Context(), h, name); err == nil {
+				break
+			}
+			app.Advance(time.Second)
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
+		}
+	}
+	eventually("agree", "3")
+	eventually("sound", "ok")
+	eventually("many", "")
+	eventually("agree", "4003")
+	eventually("sound", "ok")
 }

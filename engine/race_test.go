@@ -1,0 +1,6 @@
+//go:build race
+
+package engine_test
+
+// raceEnabled: everything takes ten times as long.
+const raceEnabled = true
