@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,9 @@ func (r *Runner) EnsurePool(ctx context.Context) error {
 		err := r.ensurePool(ctx)
 		if err == nil {
 			return nil
+		}
+		if refused := (*refusedError)(nil); errors.As(err, &refused) {
+			return fmt.Errorf("the pool %q cannot be made at %s: %w", r.cfg.Pool, r.base.Redacted(), err) // asking again changes nothing
 		}
 		if !told && ctx.Err() == nil {
 			told = true
@@ -69,6 +73,11 @@ func (r *Runner) ensurePool(ctx context.Context) error {
 	return r.api(ctx, http.MethodPut, "runner-configs/"+url.PathEscape(r.cfg.Pool), namespace, map[string]any{"datacenters": configs}, nil)
 }
 
+// refusedError is an engine's answer that is a refusal.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return e.text }
+
 // api calls the engine's control API.
 func (r *Runner) api(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -103,7 +112,7 @@ func (r *Runner) api(ctx context.Context, method, path string, query url.Values,
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s: %s", method, u.Path, resp.Status, answer[:min(len(answer), 500)])
+		return &refusedError{fmt.Sprintf("%s %s: %s: %s", method, u.Path, resp.Status, answer[:min(len(answer), 500)])}
 	}
 	if out == nil {
 		return nil
