@@ -245,9 +245,13 @@ func (r *Runner) DestroyWanted(actor id.ID, generation uint64) {
 
 func (r *Runner) intend(actor id.ID, generation uint64, intent runnerproto.Intent) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	var doomed link.Actor
 	if s := r.byID[actor]; s != nil && uint64(s.generation) == generation && !s.over {
-		s.intendLocked(intent)
+		doomed = s.intendLocked(intent)
+	}
+	r.mu.Unlock()
+	if doomed != nil { // before the answer leaves of the call that wished it
+		doomed.Stop(link.StopDestroy)
 	}
 }
 

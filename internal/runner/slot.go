@@ -126,7 +126,9 @@ func (s *slot) run() {
 		if s.stop != nil {
 			s.stopLocked(*s.stop)
 		}
-		s.stopDoomed()
+		if s.doomed {
+			go live.Stop(link.StopDestroy) // as in stopLocked
+		}
 	}
 	r.mu.Unlock()
 	close(s.begun)
@@ -223,24 +225,19 @@ func (s *slot) stopLocked(reason runnerproto.StopReason) {
 	}
 }
 
-// intendLocked tells the engine what the actor wants. For a sleep the engine says when. To be destroyed is final: the actor
-// takes no calls from now on, whose effects would be lost, and the engine hears of its end behind the wish.
-func (s *slot) intendLocked(intent runnerproto.Intent) {
+// intendLocked tells the engine what the actor wants. For a sleep the engine says when. To be destroyed is final: the caller
+// stops the actor that comes back, so that it takes no more calls, whose effects would be lost; the engine hears of its end
+// behind the wish.
+func (s *slot) intendLocked(intent runnerproto.Intent) (doomed link.Actor) {
 	if s.stop != nil && intent == runnerproto.IntentSleep {
-		return // it stops already
+		return nil // it stops already
 	}
 	s.emitLocked(runnerproto.Event{Intent: &intent})
-	if intent == runnerproto.IntentStop {
-		s.doomed = true
-		s.stopDoomed()
+	if intent == runnerproto.IntentSleep {
+		return nil
 	}
-}
-
-// stopDoomed stops an actor that wants to be destroyed, once it lives. The caller holds the runner's mu.
-func (s *slot) stopDoomed() {
-	if s.doomed && s.live != nil && !s.over {
-		go s.live.Stop(link.StopDestroy) // as in stopLocked
-	}
+	s.doomed = true
+	return s.live // nil while it starts: then the start's end stops it
 }
 
 // alarmLocked tells the engine when to wake the actor, if that is not what it knows.
