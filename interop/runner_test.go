@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,29 @@ func TestActorsSendToActorsThroughTheOfficialEngine(t *testing.T) {
 	if status, answer := post("/gateway/order/queue/answers", `{"body":{"reserved":true}}`, "X-Rivet-Outbox", "lj0p34xpfp80zjm72hrqnjqj8oal00/1"); status != http.StatusForbidden || !strings.Contains(answer, "outbox") {
 		t.Errorf("a forged sender: %d %s", status, answer)
 	}
+}
+
+// TestActorsMoveWithTheirConnections ends a runner in good order while another one of its pool waits.
+func TestActorsMoveWithTheirConnections(t *testing.T) {
+	e := startEngine(t)
+	first := e.startRunner(t, testServer)
+	var second *server
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /second", func(w http.ResponseWriter, _ *http.Request) {
+		second = e.startRunnerIn(t, first.pool, testServer)
+		if !eventually(startTimeout, func() bool { return strings.Contains(second.log.tail(1<<20), "connected to the engine") }) {
+			http.Error(w, "the second runner does not connect", http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("POST /end-first", func(w http.ResponseWriter, _ *http.Request) {
+		if err := first.terminate(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	control := httptest.NewServer(mux)
+	defer control.Close()
+	runScript(t, "move.test.mjs", map[string]string{
+		"RIVET_ENDPOINT": e.url(), "RIVET_POOL": first.pool, "INTEROP_CLIENT": "2.3.19", "INTEROP_ENCODING": "bare", "INTEROP_ENGINE": "whole",
+		"INTEROP_CONTROL": control.URL,
+	})
 }

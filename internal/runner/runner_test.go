@@ -658,3 +658,32 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+// A socket that nobody here knows would stay silent for ever: its client has to begin anew.
+func TestAMessageOfAnUnknownSocketEndsIt(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := &socket{w: w, name: w.tunnel(), from: w.seen()}
+		s.say(1, increment)
+		if k := hear[*proto.SocketClosed](s); k.Hibernate || *k.Reason != "actor.connection_lost" {
+			t.Errorf("%+v", k)
+		}
+	})
+}
+
+// The engine may start the next life as soon as it hears of the end of one: by then the gateway must know which sockets it keeps.
+func TestTheEndIsToldAfterTheSocketsAreKept(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.live(1)
+		s := w.open("/connect")
+		hear[*proto.SocketSent](s)
+		s.say(1, increment) // so that there is something to restore
+		hear[*proto.SocketAck](s)
+		w.stop(w.actor, 1, proto.StopGoingAway)
+		hear[*proto.SocketClosed](s)
+		left := time.Now()
+		w.awaitState(w.actor, 1, stopped)
+		if d := time.Since(left); d < 100*time.Millisecond || d > time.Second {
+			t.Errorf("the end is told %s after the socket was left", d)
+		}
+	})
+}

@@ -35,7 +35,8 @@ type slot struct {
 	unacked     []runnerproto.Event
 	live        link.Actor // nil while starting, and after a start that failed
 	stop        *runnerproto.StopReason
-	doomed      bool // it asked to be destroyed
+	doomed      bool      // it asked to be destroyed
+	leftAt      time.Time // when a socket was left to the gateway last
 	over        bool
 	alarm       int64 // what the engine was told; -1: nothing yet
 	alarmIs     int64 // what is stored
@@ -292,6 +293,16 @@ func (s *slot) stopped(err error) {
 	}
 	if err == nil && s.stop == nil && !s.doomed {
 		err = errors.New("the actor ended without being asked to") // told as an orderly end it would be destroyed
+	}
+	if wait := time.Until(s.leftAt.Add(noteFor)); wait > 0 && !s.leftAt.IsZero() {
+		time.AfterFunc(wait, func() {
+			s.r.mu.Lock()
+			defer s.r.mu.Unlock()
+			if !s.over {
+				s.endLocked(err)
+			}
+		})
+		return
 	}
 	s.endLocked(err)
 }

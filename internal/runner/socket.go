@@ -435,7 +435,7 @@ func (c keptSocket) Leave() { c.leave() }
 // leave has the gateway keep the socket for the actor's next life.
 func (c *socket) leave() {
 	if c.end(ws.ErrLeft) {
-		c.r.noteLeft(c.name)
+		c.r.noteLeft(c.slot, c.name)
 		m := closedFrame(c.name, ws.CodeNormal, "")
 		m.Kind.(*runnerproto.SocketClosed).Hibernate = true
 		c.r.send(m, 16, false)
@@ -511,6 +511,9 @@ const (
 	leftFor = 5 * time.Second
 	// closedFor is how long a start may name a socket that its client has closed.
 	closedFor = 2 * time.Minute
+	// noteFor is how long an end is not told to the engine after a socket was left: it may start the next life at once, and
+	// elsewhere, where nobody knows of a socket that the start does not name.
+	noteFor = 200 * time.Millisecond
 )
 
 // leaving is a socket that was left to the gateway lately.
@@ -519,10 +522,11 @@ type leaving struct {
 	closed bool // its client closed it before the gateway knew that it keeps it
 }
 
-// noteLeft remembers a socket that was left to the gateway.
-func (r *Runner) noteLeft(name runnerproto.Tunnel) {
+// noteLeft remembers a socket that a life left to the gateway.
+func (r *Runner) noteLeft(s *slot, name runnerproto.Tunnel) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s.leftAt = time.Now()
 	r.left[name] = &leaving{until: time.Now().Add(leftFor)}
 	r.forgetLeft(name, leftFor)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rivetgo/rivet/internal/wire/runnerproto"
+	"github.com/rivetgo/rivet/internal/ws"
 )
 
 const (
@@ -175,8 +176,8 @@ func (r *Runner) find(actor string, generation *uint32) *slot {
 	return s
 }
 
-// fromGateway hands a tunnel message to whom it is for. One that nobody is there for is dropped: if it is a message of a
-// socket, the gateway has it still.
+// fromGateway hands a tunnel message to whom it is for. A message of a socket that was left to the gateway is dropped: the gateway
+// has it still.
 func (r *Runner) fromGateway(m *runnerproto.FromGateway) {
 	switch k := m.Kind.(type) {
 	case *runnerproto.RequestStart:
@@ -195,12 +196,26 @@ func (r *Runner) fromGateway(m *runnerproto.FromGateway) {
 		return
 	}
 	r.mu.Lock()
-	t := r.tunnels[m.Tunnel]
+	t, left := r.tunnels[m.Tunnel], r.left[m.Tunnel]
 	r.mu.Unlock()
-	if t != nil {
-		t.receive(m.Index, m.Kind)
-	} else if _, closed := m.Kind.(*runnerproto.SocketClose); closed {
-		r.closedLeft(m.Tunnel)
+	switch m.Kind.(type) {
+	default:
+		if t != nil {
+			t.receive(m.Index, m.Kind)
+		}
+	case *runnerproto.SocketClose:
+		if t != nil {
+			t.receive(m.Index, m.Kind)
+		} else {
+			r.closedLeft(m.Tunnel)
+		}
+	case *runnerproto.SocketMessage:
+		switch {
+		case t != nil:
+			t.receive(m.Index, m.Kind)
+		case left == nil: // nobody here will ever know of it: its client begins anew
+			r.send(closedFrame(m.Tunnel, ws.CodeInternal, reasonLost), 64, false)
+		}
 	}
 }
 
