@@ -344,3 +344,29 @@ func TestG10_a_full_disk_in_a_large_transaction(t *testing.T) {
 	eventually("agree", "4003")
 	eventually("sound", "ok")
 }
+
+// A statement that needs more memory than a connection may use fails with an error, and the actor goes on.
+func TestAStatementThatNeedsTooMuchMemory(t *testing.T) {
+	d := notebookDefinition(map[string]turnCase{
+		"one": func(s *notes, c *actor.Ctx) (string, error) { return "", insertNote(s, c, fmt.Sprint("note ", s.N)) },
+		"huge": func(s *notes, c *actor.Ctx) (string, error) {
+			if err := insertNote(s, c, "beside it"); err != nil {
+				return "", err
+			}
+			var n int
+			err := c.DB().QueryRowContext(c, `SELECT length(CAST(zeroblob(300000000) || 'x' AS BLOB))`).Scan(&n)
+			return fmt.Sprint(n), err
+		},
+		"agree": agree,
+	}, nil, actor.Options{MaxDatabaseTurnBytes: 8 << 20})
+	app := rivettest.Start(t, d)
+	h := openNotebook(t, app)
+	wantResult(t, do, h, "one", "")
+	for range 3 {
+		if got, err := do.Call(t.Context(), h, "huge"); !rivet.Is(err, "sqlite", "transaction_too_large") {
+			t.Errorf("%q, %v", got, err)
+		}
+		wantResult(t, do, h, "one", "")
+	}
+	wantResult(t, do, h, "agree", "4")
+}

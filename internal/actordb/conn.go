@@ -61,7 +61,7 @@ func open(f *file, lent vfs.File, memory, cache int, readOnly bool) (*conn, erro
 
 func (c *conn) close() {
 	for _, s := range slices.Collect(c.db.Stmts()) {
-		_ = s.Close() // it cannot keep the connection open: SQLite frees it in any case
+		_ = closeStmt(s) // it cannot keep the connection open: SQLite frees it in any case
 	}
 	if err := c.db.Close(); err != nil {
 		panic(fmt.Sprintf("actordb: a statement is left in a closed connection: %v", err))
@@ -136,12 +136,12 @@ func (c *conn) run(sql string) error {
 	s := c.control[sql]
 	if s == nil {
 		var err error
-		if s, _, err = c.db.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT); err != nil {
+		if s, _, err = c.compile(sql); err != nil {
 			return c.explain(context.Background(), sql, err)
 		}
 		c.control[sql] = s
 	}
-	return c.explain(context.Background(), sql, s.Exec())
+	return c.explain(context.Background(), sql, execStmt(s))
 }
 
 // prepare compiles the first statement of sql, from the cache if that is all of it. A nil statement: there is none, only
@@ -150,7 +150,7 @@ func (c *conn) prepare(sql string) (s *cached, tail string, err error) {
 	if s := c.stmts.take(sql); s != nil {
 		return s, "", nil
 	}
-	stmt, tail, err := c.db.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
+	stmt, tail, err := c.compile(sql)
 	if err != nil || stmt == nil {
 		return nil, tail, err
 	}
@@ -171,7 +171,7 @@ func (c *conn) prepare(sql string) (s *cached, tail string, err error) {
 
 // release gives a statement back to the cache.
 func (c *conn) release(s *cached) {
-	_ = s.Reset() // it repeats the error of the step, which was reported
+	_ = resetStmt(s.Stmt) // it repeats the error of the step, which was reported
 	if s.params > 0 {
 		_ = s.ClearBindings() // cannot fail
 	}
@@ -216,11 +216,11 @@ func (sc *stmtCache) has(sql string) bool {
 
 func (sc *stmtCache) put(s *cached) {
 	if s.sql == "" {
-		_ = s.Close() // as in conn.close
+		_ = closeStmt(s.Stmt) // as in conn.close
 		return
 	}
 	if len(sc.idle) == maxCached {
-		_ = sc.idle[0].Close()
+		_ = closeStmt(sc.idle[0].Stmt)
 		sc.idle = slices.Delete(sc.idle, 0, 1)
 	}
 	sc.idle = append(sc.idle, s)

@@ -205,13 +205,10 @@ func (r *Rows) start(s *cached) error {
 // step moves to the next row. The caller holds the lock.
 func (r *Rows) step() (more bool, err error) {
 	defer r.tx.c.during(r.ctx)()
-	if r.s.Step() {
-		return true, nil
-	}
-	if err := r.s.Err(); err != nil {
+	if more, err = stepStmt(r.s.Stmt); err != nil {
 		return false, r.tx.failed(r.ctx, r.sql, err)
 	}
-	return false, nil
+	return more, nil
 }
 
 // give gives the statement back. The caller holds the lock.

@@ -144,7 +144,7 @@ func (tx *Tx) exec(ctx context.Context, s *cached, sql string, args []driver.Nam
 	}
 	defer c.during(ctx)()
 	before := c.db.TotalChanges()
-	if err := s.Exec(); err != nil {
+	if err := execStmt(s.Stmt); err != nil {
 		return Result{}, tx.failed(ctx, sql, err)
 	}
 	var res Result
@@ -378,7 +378,7 @@ func (tx *Tx) vacuum(ctx context.Context, sql string) error {
 	tx.wrote, tx.vacuumed = true, true
 	defer tx.c.during(ctx)()
 	tx.c.inside = true
-	err := tx.c.db.Exec(sql)
+	err := tx.c.execText(sql)
 	tx.c.inside = false
 	return tx.c.explain(ctx, sql, err)
 }
