@@ -33,7 +33,8 @@ import (
 type Serverless struct {
 	member *member
 	public public
-	ended  chan struct{} // closed by Shutdown: no stream waits any longer
+	ending chan struct{} // closed when Shutdown begins: nothing starts any more
+	ended  chan struct{} // closed when it is over: no stream waits any longer
 
 	once sync.Once
 }
@@ -53,7 +54,7 @@ func (c ServeConfig) Handler(actors ...Definition) (*Serverless, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Serverless{member: m, ended: make(chan struct{})}
+	h := &Serverless{member: m, ending: make(chan struct{}), ended: make(chan struct{})}
 	if h.public, err = m.cfg.public(m.server); err != nil {
 		m.close()
 		return nil, err
@@ -83,6 +84,7 @@ func (c *ServeConfig) public(server dial.Server) (public, error) {
 func (h *Serverless) Shutdown(ctx context.Context) error {
 	var err error
 	h.once.Do(func() {
+		close(h.ending)
 		ctx, cancel := context.WithTimeout(ctx, h.member.cfg.ShutdownTimeout)
 		defer cancel()
 		err = h.member.runner.Drain(ctx)
@@ -219,7 +221,7 @@ func (h *Serverless) command(r *http.Request) (*runnerproto.Command, error) {
 		return &startRefusal{status, group, code, fmt.Sprintf(format, args...)}
 	}
 	select {
-	case <-h.ended:
+	case <-h.ending:
 		return nil, bad(http.StatusServiceUnavailable, "runner", "shutting_down", "the program is about to end")
 	default:
 	}

@@ -25,4 +25,9 @@ func TestHandler(t *testing.T) {
 	if err := h.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/rivet/start", http.NoBody))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a start after the end: %d", w.Code)
+	}
 }

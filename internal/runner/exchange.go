@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rivetgo/rivet/internal/link"
 	"github.com/rivetgo/rivet/internal/wire/clientproto"
@@ -494,7 +495,7 @@ func (x *exchange) headers() []runnerproto.Header {
 		case "Content-Length", "Connection", "Transfer-Encoding", "Trailer", "Upgrade", "Keep-Alive":
 			continue
 		}
-		if len(values) > 0 {
+		if len(values) > 0 && utf8.ValidString(name) {
 			out = append(out, runnerproto.Header{Name: strings.ToLower(name), Value: strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/rivetgo/rivet/internal/runner"
+	"github.com/rivetgo/rivet/internal/wire/fault"
 	proto "github.com/rivetgo/rivet/internal/wire/runnerproto"
 )
 
@@ -144,6 +145,27 @@ func TestAStartThatFailsIsToldToWhoWaits(t *testing.T) {
 		want(t, "a call", status, output, 400, "no")
 		if ev := w.awaitState(w.actor, 1, stopped); !ev.State.Failed || !strings.Contains(*ev.State.Message, "user.no") {
 			t.Errorf("%+v", ev.State)
+		}
+	})
+}
+
+// A text that the protocol cannot carry must not cost the connection, which all actors share.
+func TestAnErrorThatIsNotText(t *testing.T) {
+	errCreate = fault.New("user", "no", "not \xff this"+strings.Repeat(".", 100_000))
+	defer func() { errCreate = nil }()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.mu.Lock()
+		dials := w.dials
+		w.mu.Unlock()
+		w.engine.start(w.actor, 1)
+		if ev := w.awaitState(w.actor, 1, stopped); !ev.State.Failed || len(*ev.State.Message) > 8<<10 {
+			t.Errorf("%.100s", *ev.State.Message)
+		}
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.dials != dials {
+			t.Errorf("the runner connected %d times more", w.dials-dials)
 		}
 	})
 }

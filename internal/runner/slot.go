@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rivetgo/rivet/internal/link"
@@ -43,6 +44,9 @@ type slot struct {
 	orphans     map[runnerproto.Tunnel]struct{}
 	refusal     *fault.Error // why the actor did not start, while those who wait for it are told
 }
+
+// maxEndText bounds what the engine is told of why a life ended.
+const maxEndText = 4 << 10
 
 var errOvertaken = errors.New("a newer generation of the actor was started")
 
@@ -333,6 +337,8 @@ func (s *slot) endLocked(err error) {
 		if f, ok := fault.From(err); ok {
 			text = f.Group + "." + f.Code + ": " + f.Message
 		}
+		// What the protocol cannot carry would end the connection of all actors, again after each reconnect.
+		text = strings.ToValidUTF8(text[:min(len(text), maxEndText)], "\uFFFD")
 		s.emitLocked(runnerproto.Event{State: &runnerproto.State{Stopped: true, Failed: true, Message: &text}})
 	}
 	s.cancel(err)
