@@ -30,3 +30,18 @@ func TestDatesKeepTheirMilliseconds(t *testing.T) {
 		}
 	}
 }
+
+// A client may write the seconds of a date as a bigint, which goes out to others as a plain number: a date for all of them.
+func TestDateOfBigintSeconds(t *testing.T) {
+	for _, src := range []string{
+		"\xc1\xc2\x44\x65\x00\x00\x00",                     // shortest
+		"\xc1\xc2\x49\x00\x00\x00\x00\x00\x65\x00\x00\x00", // with leading zeros
+		"\xc1\xc2\x5f\x42\x65\x00\x42\x00\x00\xff",         // in pieces
+		"\xc1\x1a\x65\x00\x00\x00",                         // no bigint
+	} {
+		got, err := ToJSON(nil, []byte(src), UndefinedEscape)
+		if err != nil || string(got) != `"2023-09-12T06:06:56.000Z"` {
+			t.Errorf("%x is written %s, %v", src, got, err)
+		}
+	}
+}

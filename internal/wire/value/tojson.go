@@ -386,6 +386,12 @@ func (w *jsonWriter) dateText() {
 
 func (w *jsonWriter) dateSeconds() {
 	major, info, arg, next := readHead(w.src, w.pos)
+	if major == majorTag && (arg == tagBigUint || arg == tagBigNegInt) && w.src[next]&majorMask == majorBytes {
+		content, end := stringAt(w.src, next)
+		if v, ok := uint64Of(content); ok {
+			major, arg, next = byte(arg-tagBigUint)<<5, v, end
+		}
+	}
 	switch {
 	case major == majorUint || major == majorNegInt:
 		w.pos = next
