@@ -134,7 +134,15 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func tooLarge(pages int) error {
-	return fault.New("sqlite", "transaction_too_large", fmt.Sprintf("The transaction changes more than %d MiB of the database: split it into several turns, or raise Options.MaxDatabaseTurnBytes.", pages*page.Size>>20))
+	return fault.New("sqlite", "transaction_too_large", fmt.Sprintf("The transaction changes more than %s of the database: split it into several turns, or raise Options.MaxDatabaseTurnBytes.", size(pages*page.Size)))
+}
+
+// size shows a number of bytes to people.
+func size(bytes int) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d KiB", bytes>>10)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
 }
 
 // BeginAtomicWrite begins the commit of a transaction.

@@ -34,6 +34,7 @@ type oracle struct {
 	rnd    *rand.Rand
 	src    *records
 	turns  *turns
+	bound  int // of a turn, in bytes
 	ours   *sql.DB
 	stock  *sql.DB
 	conn   *sql.Conn // of stock: one connection, so that BEGIN and the rest mean the same
@@ -53,6 +54,7 @@ const (
 func newOracle(t *testing.T, seed uint64) *oracle {
 	o := &oracle{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), src: newRecords(), faults: map[string]int{}}
 	o.gen = generator{rnd: o.rnd, tables: map[string][]string{}}
+	o.bound = pick(&o.gen, 64<<20, 48<<10) // the smaller one some turns reach
 	o.reopen()
 	var err error
 	if o.stock, err = driver.Open(":memory:", fts5.Register); err != nil {
@@ -69,7 +71,7 @@ func newOracle(t *testing.T, seed uint64) *oracle {
 // reopen begins the actor's next life on what the store holds.
 func (o *oracle) reopen() {
 	o.end()
-	o.turns = &turns{t: o.t, src: o.src, db: New(o.src, NewPool(1<<30, time.Hour), Options{CacheBytes: 64 << 10, MaxTurnBytes: 64 << 20}), slot: make(chan struct{}, 1)}
+	o.turns = &turns{t: o.t, src: o.src, db: New(o.src, NewPool(1<<30, time.Hour), Options{CacheBytes: 64 << 10, MaxTurnBytes: o.bound}), slot: make(chan struct{}, 1)}
 	o.ours = OpenDB(o.turns)
 }
 
@@ -142,13 +144,16 @@ func (o *oracle) turn() {
 	if err != nil {
 		o.turns.open.Rollback()
 		o.turns.open = nil
-		// A constraint that is checked in the end, which stock SQLite must refuse too.
-		if _, stock := o.conn.ExecContext(o.t.Context(), "COMMIT"); codeOf(stock) != codeOf(err) {
+		what := "refused"
+		if tooMuch(err) { // only ours has a bound
+			what = "too large"
+		} else if _, stock := o.conn.ExecContext(o.t.Context(), "COMMIT"); codeOf(stock) != codeOf(err) {
+			// A constraint that is checked in the end, which stock SQLite must refuse too.
 			o.fatal("COMMIT: %v; stock: %v", err, stock)
 		}
 		o.must("ROLLBACK")
 		o.gen.tables = schema
-		o.faults["refused"]++
+		o.faults[what]++
 		return
 	}
 	o.turns.open = nil
@@ -181,7 +186,10 @@ func (o *oracle) begin() {
 // vacuum is a turn of its own. It may number rows anew.
 func (o *oracle) vacuum() {
 	o.log = []string{"VACUUM"}
-	if _, err := o.ours.Exec("VACUUM"); err != nil {
+	if _, err := o.ours.Exec("VACUUM"); tooMuch(err) {
+		o.faults["too large"]++
+		return
+	} else if err != nil {
 		o.fatal("VACUUM: %v", err)
 	}
 	o.must("VACUUM")
