@@ -78,6 +78,7 @@ func (r *Runner) command(c *runnerproto.Command) {
 		return
 	}
 	s.lastCommand = c.At.Index
+	s.log("the engine stops an actor", "reason", c.Stop.String())
 	if *c.Stop == runnerproto.StopLost {
 		go s.lose(errors.New("the engine took this runner for lost")) // ends soon
 		return
@@ -97,6 +98,7 @@ func (r *Runner) begin(c *runnerproto.Command) {
 	}
 	r.slots[s.actor] = s
 	r.live++
+	s.log("the engine starts an actor")
 	close(r.begins)
 	r.begins = make(chan struct{})
 	parsed, err := id.Parse(s.actor)
@@ -108,6 +110,15 @@ func (r *Runner) begin(c *runnerproto.Command) {
 	s.id = parsed
 	r.byID[s.id] = s
 	go s.run() // ends when the start is over
+}
+
+// log notes a step of the actor's life, for who looks for what the engine did.
+func (s *slot) log(step string, more ...any) {
+	key := ""
+	if s.start.Key != nil {
+		key = *s.start.Key
+	}
+	s.r.log.Debug(step, append([]any{"actor", s.start.Name, "key", key, "actor_id", s.actor, "generation", s.generation}, more...)...)
 }
 
 // run starts the actor.
@@ -329,6 +340,7 @@ func (s *slot) lose(why error) {
 func (s *slot) endLocked(err error) {
 	r := s.r
 	s.over = true
+	s.log("an actor has ended", "error", err)
 	if err == nil {
 		err = errors.New("the actor has stopped")
 		s.emitLocked(runnerproto.Event{State: &runnerproto.State{Stopped: true}})
