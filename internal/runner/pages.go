@@ -44,6 +44,18 @@ func (r *Runner) ask(ctx context.Context, build func(id uint32) runnerproto.ToRi
 	}
 }
 
+// askFor asks for a message of kind T. It is the zero T when the answer is a failure.
+func askFor[T runnerproto.ToEnvoy](ctx context.Context, r *Runner, build func(id uint32) runnerproto.ToRivet) (m T, a answer, err error) {
+	if a, err = r.ask(ctx, build); err != nil || a.failure != nil {
+		return m, a, err
+	}
+	m, ok := a.message.(T)
+	if !ok {
+		return m, a, fmt.Errorf("the engine answered a %T with a %T", build(0), a.message)
+	}
+	return m, a, nil
+}
+
 // answered hands an answer to whoever asked.
 func (r *Runner) answered(id uint32, m runnerproto.ToEnvoy, failure *runnerproto.SQLiteError) {
 	r.mu.Lock()

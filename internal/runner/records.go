@@ -269,7 +269,7 @@ func (r *records) store(pages []pagetree.Page, size uint32, head *uint64) (*uint
 	if len(dirty) > maxCommitPages {
 		return r.stage(dirty, size, fence)
 	}
-	a, err := r.slot.r.ask(r.slot.ctx, func(id uint32) runnerproto.ToRivet {
+	m, a, err := askFor[*runnerproto.CommitResponse](r.slot.ctx, r.slot.r, func(id uint32) runnerproto.ToRivet {
 		return &runnerproto.CommitRequest{ID: id, Actor: r.slot.actor, Pages: dirty, Size: size, NowMS: time.Now().UnixMilli(), Fence: fence}
 	})
 	if err != nil {
@@ -278,7 +278,7 @@ func (r *records) store(pages []pagetree.Page, size uint32, head *uint64) (*uint
 	if a.failure != nil {
 		return r.disputed(a, dirty, fence)
 	}
-	return r.after(a.message.(*runnerproto.CommitResponse).Head, head), nil
+	return r.after(m.Head, head), nil
 }
 
 // after is the number of a commit as the engine says it, or one more than the last.
@@ -296,16 +296,16 @@ func (r *records) stage(dirty []runnerproto.Page, size uint32, fence runnerproto
 	if v := s.r.version(); v < 7 {
 		return nil, fmt.Errorf("the engine's protocol %d cannot commit %d pages at once, the limit is %d: make smaller turns, or use an engine of version 2.3.12 or later", v, len(dirty), maxCommitPages)
 	}
-	begun, err := s.r.ask(s.ctx, func(id uint32) runnerproto.ToRivet {
+	begun, a, err := askFor[*runnerproto.StageBeginResponse](s.ctx, s.r, func(id uint32) runnerproto.ToRivet {
 		return &runnerproto.StageBeginRequest{ID: id, Actor: s.actor, Fence: fence}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if begun.failure != nil {
-		return nil, engineError(begun.failure)
+	if a.failure != nil {
+		return nil, engineError(a.failure)
 	}
-	txid := begun.message.(*runnerproto.StageBeginResponse).Txid
+	txid := begun.Txid
 	var segments []uint32
 	for at := 0; at < len(dirty); {
 		first := dirty[at].Number / segmentAlign * segmentAlign
@@ -314,7 +314,7 @@ func (r *records) stage(dirty []runnerproto.Page, size uint32, fence runnerproto
 			to++
 		}
 		part := dirty[at:to]
-		a, err := s.r.ask(s.ctx, func(id uint32) runnerproto.ToRivet {
+		_, a, err := askFor[*runnerproto.StageSegmentResponse](s.ctx, s.r, func(id uint32) runnerproto.ToRivet {
 			return &runnerproto.StageSegmentRequest{ID: id, Actor: s.actor, Generation: fence.Generation, Txid: txid, First: first, Pages: part}
 		})
 		if err != nil {
@@ -326,7 +326,7 @@ func (r *records) stage(dirty []runnerproto.Page, size uint32, fence runnerproto
 		segments = append(segments, first)
 		at = to
 	}
-	a, err := s.r.ask(s.ctx, func(id uint32) runnerproto.ToRivet {
+	done, a, err := askFor[*runnerproto.StageFinalizeResponse](s.ctx, s.r, func(id uint32) runnerproto.ToRivet {
 		return &runnerproto.StageFinalizeRequest{ID: id, Actor: s.actor, Generation: fence.Generation, Txid: txid, Size: size, NowMS: time.Now().UnixMilli(), Segments: segments}
 	})
 	if err != nil {
@@ -335,7 +335,7 @@ func (r *records) stage(dirty []runnerproto.Page, size uint32, fence runnerproto
 	if a.failure != nil {
 		return r.disputed(a, dirty, fence)
 	}
-	return r.after(a.message.(*runnerproto.StageFinalizeResponse).Head, fence.Head), nil
+	return r.after(done.Head, fence.Head), nil
 }
 
 // disputed is called when a commit was refused. One that was asked for twice may have been carried out the first time: then
@@ -400,7 +400,7 @@ func (r *Runner) version() uint16 {
 
 // read reads pages as they are at the last commit; nil for those that do not exist.
 func (r *records) read(ctx context.Context, numbers []uint32) (pages [][]byte, head *uint64, err error) {
-	a, err := r.slot.r.ask(ctx, func(id uint32) runnerproto.ToRivet {
+	m, a, err := askFor[*runnerproto.GetPagesResponse](ctx, r.slot.r, func(id uint32) runnerproto.ToRivet {
 		return &runnerproto.GetPagesRequest{ID: id, Actor: r.slot.actor, Pages: numbers, Fence: runnerproto.Fence{Generation: r.generation()}}
 	})
 	if err != nil {
@@ -413,7 +413,6 @@ func (r *records) read(ctx context.Context, numbers []uint32) (pages [][]byte, h
 		}
 		return nil, nil, engineError(f)
 	}
-	m := a.message.(*runnerproto.GetPagesResponse)
 	byNumber := make(map[uint32][]byte, len(m.Pages))
 	for _, p := range m.Pages {
 		byNumber[p.Number] = p.Bytes

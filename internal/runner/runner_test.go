@@ -357,6 +357,33 @@ func TestG10_a_refused_commit_is_told_and_memory_agrees_with_the_engine(t *testi
 	})
 }
 
+// An engine that answers a commit with something else ends the one actor, not the program.
+func TestAnAnswerOfAnotherKind(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.live(1)
+		w.ask(w.actor, "inc")()
+		w.mu.Lock()
+		w.onCommit = func(m *proto.CommitRequest) (*proto.SQLiteError, bool, bool) {
+			w.send(&proto.GetPagesResponse{ID: m.ID})
+			return nil, false, false
+		}
+		w.mu.Unlock()
+		if _, output := w.ask(w.actor, "inc")(); output != "commit_failed" {
+			t.Errorf("the call that met it: %s", output)
+		}
+		ev := w.awaitState(w.actor, 1, stopped)
+		if s := ev.State; !s.Failed || s.Message == nil || !strings.Contains(*s.Message, "GetPagesResponse") {
+			t.Errorf("told: %+v", s)
+		}
+		w.mu.Lock()
+		w.onCommit = nil
+		w.mu.Unlock()
+		w.live(2)
+		status, output := w.ask(w.actor, "inc")()
+		want(t, "the next life", status, output, 200, "2")
+	})
+}
+
 func TestEviction(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.live(1)
