@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -490,8 +491,8 @@ func (x *exchange) headers() []runnerproto.Header {
 		x.header.Set("Content-Type", http.DetectContentType(x.body))
 	}
 	out := make([]runnerproto.Header, 0, len(x.header))
-	for name, values := range x.header {
-		switch name {
+	for name, values := range x.header { // a handler may have written names of any case into the map
+		switch http.CanonicalHeaderKey(name) {
 		case "Content-Length", "Connection", "Transfer-Encoding", "Trailer", "Upgrade", "Keep-Alive":
 			continue
 		}
@@ -499,8 +500,18 @@ func (x *exchange) headers() []runnerproto.Header {
 			out = append(out, runnerproto.Header{Name: strings.ToLower(name), Value: strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")})
 		}
 	}
-	slices.SortFunc(out, func(a, b runnerproto.Header) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	slices.SortFunc(out, func(a, b runnerproto.Header) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
+	one := out[:0]
+	for _, h := range out {
+		if n := len(one); n > 0 && one[n-1].Name == h.Name {
+			one[n-1].Value += ", " + h.Value
+		} else {
+			one = append(one, h)
+		}
+	}
+	return one
 }
 
 // requestBody is the request's body as the actor reads it.

@@ -397,6 +397,7 @@ func definition() *host.Spec {
 			}},
 		},
 		OnRequest: func(_ *host.Call, w http.ResponseWriter, r *http.Request) {
+			w.Header()["x-kind"], w.Header()["X-Kind"] = []string{"b"}, []string{"a"} // one name to the engine
 			buf := make([]byte, 64<<10)
 			for {
 				n, err := r.Body.Read(buf)

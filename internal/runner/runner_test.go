@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -509,6 +510,9 @@ func TestStreams(t *testing.T) {
 				case *proto.ResponseStart:
 					if !k.Stream || k.Status != 200 {
 						t.Fatalf("%+v", k)
+					}
+					if !slices.Contains(k.Headers, proto.Header{Name: "x-kind", Value: "a, b"}) {
+						t.Errorf("header %+v", k.Headers)
 					}
 				case *proto.ResponseChunk:
 					got = append(got, k.Body...)
