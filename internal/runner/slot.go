@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func (r *Runner) command(c *runnerproto.Command) {
 		return
 	}
 	s.lastCommand = c.At.Index
-	s.log("the engine stops an actor", "reason", c.Stop.String())
+	s.log().Debug("the engine stops an actor", "reason", c.Stop.String())
 	if *c.Stop == runnerproto.StopLost {
 		go s.lose(errors.New("the engine took this runner for lost")) // ends soon
 		return
@@ -98,7 +99,7 @@ func (r *Runner) begin(c *runnerproto.Command) {
 	}
 	r.slots[s.actor] = s
 	r.live++
-	s.log("the engine starts an actor")
+	s.log().Debug("the engine starts an actor")
 	close(r.begins)
 	r.begins = make(chan struct{})
 	parsed, err := id.Parse(s.actor)
@@ -112,13 +113,13 @@ func (r *Runner) begin(c *runnerproto.Command) {
 	go s.run() // ends when the start is over
 }
 
-// log notes a step of the actor's life, for who looks for what the engine did.
-func (s *slot) log(step string, more ...any) {
+// log is the runner's log with who the slot is of. What the engine has it do, and its end, are there at the debug level.
+func (s *slot) log() *slog.Logger {
 	key := ""
 	if s.start.Key != nil {
 		key = *s.start.Key
 	}
-	s.r.log.Debug(step, append([]any{"actor", s.start.Name, "key", key, "actor_id", s.actor, "generation", s.generation}, more...)...)
+	return s.r.log.With("actor", s.start.Name, "key", key, "actor_id", s.actor, "generation", s.generation)
 }
 
 // run starts the actor.
@@ -133,7 +134,7 @@ func (s *slot) run() {
 	switch {
 	case over:
 	case err != nil:
-		r.log.Warn("actor did not start", "actor", s.start.Name, "actor_id", s.actor, "generation", s.generation, "error", err)
+		s.log().Warn("actor did not start", "error", err)
 		s.refuseLocked(err)
 	default:
 		s.live = live
@@ -340,7 +341,7 @@ func (s *slot) lose(why error) {
 func (s *slot) endLocked(err error) {
 	r := s.r
 	s.over = true
-	s.log("an actor has ended", "error", err)
+	s.log().Debug("an actor has ended", "error", err)
 	if err == nil {
 		err = errors.New("the actor has stopped")
 		s.emitLocked(runnerproto.Event{State: &runnerproto.State{Stopped: true}})
