@@ -33,6 +33,20 @@ func TestReact(t *testing.T) {
 	}
 }
 
+// TestReactThroughTheOfficialEngine opens the same page on actors that are a runner of the official engine.
+func TestReactThroughTheOfficialEngine(t *testing.T) {
+	browser := chromium(t)
+	e := startEngine(t)
+	s := e.startRunner(t, counterExample)
+	runScript(t, "react.browser.test.mjs", map[string]string{
+		"RIVET_ENDPOINT":   e.url(),
+		"RIVET_POOL":       s.pool,
+		"INTEROP_ENCODING": "bare",
+		"INTEROP_SHOTS":    shots(t),
+		"CHROMIUM":         browser,
+	})
+}
+
 // shots is where screenshots go: INTEROP_SHOTS, to look at them, or a folder that the test removes.
 func shots(t *testing.T) string {
 	t.Helper()

@@ -37,7 +37,15 @@ await new Promise((resolve) => pages.listen(0, "127.0.0.1", resolve));
 after(() => pages.close());
 
 const address = `http://127.0.0.1:${pages.address().port}/`;
-const url = (key) => `${address}?${new URLSearchParams({ endpoint, encoding, key })}`;
+const pool = process.env.RIVET_POOL ? { pool: process.env.RIVET_POOL } : {};
+const url = (key) => `${address}?${new URLSearchParams({ endpoint, encoding, key, ...pool })}`;
+
+/** A tab that is connected. */
+async function tab(key) {
+	const opened = await openPage(url(key));
+	await opened.page.locator("#status").filter({ hasText: /^connected$/ }).waitFor();
+	return opened;
+}
 
 async function count(page, value) {
 	await page.locator("#count").filter({ hasText: new RegExp(`^${value}$`) }).waitFor();
@@ -45,9 +53,8 @@ async function count(page, value) {
 
 test("increments from two tabs appear in both", async () => {
 	const key = randomUUID();
-	const a = await openPage(url(key));
-	const b = await openPage(url(key));
-	for (const { page } of [a, b]) await page.locator("#status").filter({ hasText: /^connected$/ }).waitFor();
+	const a = await tab(key);
+	const b = await tab(key);
 	// Both have read: their subscriptions, sent before, are in force.
 	for (const { page } of [a, b]) {
 		await page.getByRole("button", { name: "read" }).click();
@@ -60,20 +67,18 @@ test("increments from two tabs appear in both", async () => {
 	}
 	assert.equal(await a.page.locator("#events").textContent(), "5");
 	assert.equal(await b.page.locator("#events").textContent(), "5");
-	await shot(a.page, `react-${encoding}`);
+	await shot(a.page, `react-${encoding}${pool.pool ? "-engine" : ""}`);
 	a.assertClean();
 	b.assertClean();
 });
 
 test("a tab that opens later reads the count", async () => {
 	const key = randomUUID();
-	const first = await openPage(url(key));
-	await first.page.locator("#status").filter({ hasText: /^connected$/ }).waitFor();
+	const first = await tab(key);
 	await first.page.getByRole("button", { name: "increment" }).click();
 	await count(first.page, 1);
 	await first.page.context().close();
-	const second = await openPage(url(key));
-	await second.page.locator("#status").filter({ hasText: /^connected$/ }).waitFor();
+	const second = await tab(key);
 	await second.page.getByRole("button", { name: "read" }).click();
 	await count(second.page, 1);
 	second.assertClean();

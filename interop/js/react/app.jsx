@@ -7,6 +7,7 @@ const query = new URLSearchParams(location.search);
 const { useActor } = createRivetKit({
 	endpoint: query.get("endpoint"),
 	encoding: query.get("encoding") ?? undefined,
+	poolName: query.get("pool") ?? undefined,
 	devtools: false,
 });
 
