@@ -68,6 +68,13 @@ func (c *Ctx) DB() *sql.DB { return c.call.DB() }
 // nobody. Each statement, or transaction, sees one commit whole.
 func (c *Ctx) ReadDB() *sql.DB { return c.call.ReadDB() }
 
+// RuntimeSocket is the path of a Unix socket for SQL in the actor's database, for programs of the same user on the same machine.
+// The first call opens it; it is gone when the actor sleeps or ends, and another one in each life. Each request is a turn of its
+// own, a lease is one over several requests, for Options.TransactionTimeout at most; neither keeps the actor awake. Errors are
+// actor_runtime_socket.not_enabled (see Options.RuntimeSocket), closed, unsupported. The protocol is that of upstream's companion
+// processes (docs/sql.md).
+func (c *Ctx) RuntimeSocket() (path string, err error) { return c.call.RuntimeSocket() }
+
 // SQLError is what SQLite says of a statement that failed, for errors.As.
 type SQLError = actordb.Error
 

@@ -73,6 +73,9 @@ type Options struct {
 	// TransactionTimeout bounds a transaction outside turns, which holds the turn: it is then rolled back with
 	// sqlite.transaction_expired. Default 60 s.
 	TransactionTimeout time.Duration
+	// RuntimeSocket lets Ctx.RuntimeSocket open a Unix socket through which programs of the same user on the same machine run
+	// SQL in the actor's database. Off by default.
+	RuntimeSocket bool
 
 	// MaxStateBytes bounds the encoded state; a turn that makes it larger fails with actor.state_too_large. Default 4 MiB.
 	MaxStateBytes int
@@ -145,7 +148,7 @@ func (o Options) compile() (host.Options, []string) {
 		MaxQueueSize: o.MaxQueueSize, MaxQueueMessageBytes: o.MaxQueueMessageBytes, IgnoreUnknownQueues: o.IgnoreUnknownQueues,
 		KeepFailedTurns: o.KeepFailedTurns, IgnoreSurplusArguments: o.IgnoreSurplusArguments,
 		MaxSchedules: o.MaxSchedules, MaxKVKeyBytes: o.MaxKVKeyBytes, MaxKVValueBytes: o.MaxKVValueBytes, MaxTurnBytes: o.MaxTurnBytes,
-		MaxDatabaseTurnBytes: o.MaxDatabaseTurnBytes, DatabaseCacheBytes: o.DatabaseCacheBytes, TransactionTimeout: o.TransactionTimeout,
+		MaxDatabaseTurnBytes: o.MaxDatabaseTurnBytes, DatabaseCacheBytes: o.DatabaseCacheBytes, TransactionTimeout: o.TransactionTimeout, RuntimeSocket: o.RuntimeSocket,
 		MaxStateBytes: o.MaxStateBytes, MaxIncomingBytes: o.MaxIncomingBytes, MaxOutgoingBytes: o.MaxOutgoingBytes,
 		MaxWaiting: o.MaxWaiting, MaxConnections: o.MaxConnections,
 		NoHibernation: o.NoHibernation, HibernateWebSockets: o.HibernateWebSockets, Undurable: o.MayLoseAcknowledged,

@@ -115,6 +115,7 @@ type Rows struct {
 	tail    string // what follows it
 	columns []string
 	ready   bool // the first row is there already
+	plain   bool // values are as SQLite has them, whatever their columns are declared as
 	end     error
 }
 
@@ -285,7 +286,7 @@ func (r *Rows) read(dest []driver.Value) error {
 		switch r.s.ColumnType(i) {
 		case sqlite3.INTEGER:
 			n := r.s.ColumnInt64(i)
-			if r.s.kinds[i] == kindBool && (n == 0 || n == 1) {
+			if !r.plain && r.s.kinds[i] == kindBool && (n == 0 || n == 1) {
 				dest[i] = n == 1
 			} else {
 				dest[i] = n
@@ -295,7 +296,7 @@ func (r *Rows) read(dest []driver.Value) error {
 		case sqlite3.TEXT:
 			text := r.s.ColumnText(i)
 			dest[i] = text
-			if r.s.kinds[i] == kindTime {
+			if !r.plain && r.s.kinds[i] == kindTime {
 				if t, err := sqlite3.TimeFormatAuto.Decode(text); err == nil {
 					dest[i] = t
 				}

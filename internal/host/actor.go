@@ -46,6 +46,7 @@ type Actor struct {
 	doomed    bool // it asked to be destroyed
 
 	sql     database
+	socket  runtimeSocket
 	handled []string // queues with a handler
 	outbox  outbox
 
@@ -89,15 +90,18 @@ func Start(ctx context.Context, spec *Spec, env *Env, owner Owner, p Placement) 
 	if err := a.load(ctx); err != nil {
 		a.happen(lifecycle.HostEvent{Event: lifecycle.LoadFailed})
 		a.gate.fail()
+		a.closeSocket()
 		a.closeDatabase()
 		a.cut()
 		return nil, err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.failure != nil {
+		a.mu.Unlock()
+		a.closeSocket()
 		return nil, errVoid // a commit of the start failed before anybody was told of the actor
 	}
+	defer a.mu.Unlock()
 	a.machine.Step(lifecycle.HostEvent{Event: lifecycle.Loaded}) // nobody can have asked for a stop yet
 	a.lastActive = time.Now()
 	a.idle = time.AfterFunc(spec.Options.SleepAfter, a.checkIdle)

@@ -114,6 +114,7 @@ type Options struct {
 	MaxKVValueBytes      int
 	MaxTurnBytes         int
 	MaxDatabaseTurnBytes int
+	RuntimeSocket        bool
 	DatabaseCacheBytes   int
 	TransactionTimeout   time.Duration
 

@@ -96,6 +96,7 @@ func (a *Actor) final(orderly bool) {
 		a.refuse(errVoid)
 	}
 	a.outbox.close()
+	a.closeSocket()
 	if orderly {
 		// The turn is taken for good. A handler that ignores the end of its time keeps it; it then holds an actor that is gone,
 		// and its turn cannot commit any more.

@@ -42,7 +42,8 @@ var rules = []rule{
 
 	{rooms: []string{"internal/dial"}, ours: []string{"internal/wire/...", "internal/callchain"}, others: []string{"github.com/coder/websocket"}, why: userSide},
 	{rooms: []string{"."}, ours: []string{"internal/dial", "internal/wire/...", "internal/codec", "internal/contract", "internal/callchain"}, why: userSide},
-	{rooms: []string{"internal/host"}, ours: []string{"internal/wire/...", "internal/actordb", "internal/lifecycle", "internal/queue", "internal/schedule", "internal/invariants", "internal/callchain"}, others: []string{"github.com/google/uuid"}, why: "the host is written once against the interfaces that it declares, so it can live anywhere"},
+	{rooms: []string{"internal/sqlsocket"}, ours: []string{"internal/actordb", "internal/wire/..."}, why: "a socket knows frames and statements, not actors"},
+	{rooms: []string{"internal/host"}, ours: []string{"internal/wire/...", "internal/actordb", "internal/sqlsocket", "internal/lifecycle", "internal/queue", "internal/schedule", "internal/invariants", "internal/callchain"}, others: []string{"github.com/google/uuid"}, why: "the host is written once against the interfaces that it declares, so it can live anywhere"},
 	{rooms: []string{"internal/surface"}, ours: []string{"internal/host", "internal/ws", "internal/callchain", "internal/wire/..."}, why: userSide},
 	{rooms: []string{"internal/deliver"}, ours: []string{"internal/dial", "internal/host", "internal/wire/..."}, why: userSide},
 	{rooms: []string{"internal/runner"}, ours: []string{"internal/link", "internal/pagetree", "internal/ws", "internal/wire/..."}, others: []string{"github.com/coder/websocket", "github.com/google/uuid"}, why: userSide + "; a runner drives whatever a link hosts"},
