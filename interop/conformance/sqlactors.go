@@ -449,9 +449,7 @@ func dbManualWarningsDisabled() actor.Definition {
 // 107
 func dbRuntimeSocketDisabled() actor.Definition {
 	d := define[struct{}]("dbActorRuntimeSocketDisabled", actor.Options{})
-	on(d, "getActorRuntimeSocketPath", func(*struct{}, *actor.Ctx, none) (none, error) {
-		return none{}, &rivet.Error{Group: "actor_runtime_socket", Code: "not_enabled", Message: "The actor runtime socket is not enabled for this actor."}
-	})
+	on(d, "getActorRuntimeSocketPath", func(_ *struct{}, c *actor.Ctx, _ none) (string, error) { return c.RuntimeSocket() })
 	return d
 }
 

@@ -84,7 +84,7 @@ const valuesByID = `SELECT value FROM test_data ORDER BY id`
 
 // 92
 func dbRaw() actor.Definition {
-	d := define[rawDBState]("dbActorRaw", actor.Options{ActionTimeout: 2 * time.Minute, SleepAfter: 100 * time.Millisecond})
+	d := define[rawDBState]("dbActorRaw", actor.Options{ActionTimeout: 2 * time.Minute, SleepAfter: 100 * time.Millisecond, RuntimeSocket: true})
 	migrates(d, dataTable)
 	observed := func(event string) func(s *rawDBState, c *actor.Ctx) error {
 		return func(s *rawDBState, c *actor.Ctx) error {
@@ -124,14 +124,12 @@ func dbRaw() actor.Definition {
 		s.Observer = key
 		return none{}, nil
 	})
-	on(d, "getActorRuntimeSocketPath", func(*rawDBState, *actor.Ctx, none) (none, error) { return none{}, errNoRuntimeSocket })
+	waits(d, "getActorRuntimeSocketPath", func(c *actor.Ctx, _ actor.Self[rawDBState], _ none) (string, error) { return c.RuntimeSocket() })
 	sleepAction(d)
 	destroyAction(d)
 	pingAction(d)
 	return d
 }
-
-var errNoRuntimeSocket = &rivet.Error{Group: "actor_runtime_socket", Code: "not_supported", Message: "This runtime has no socket for companion processes."}
 
 // rawRows binds the actions on single rows.
 func rawRows(d definition[rawDBState]) {
