@@ -18,7 +18,8 @@ type Table struct {
 // ErrTableTooLarge is the error of results above the bound.
 var ErrTableTooLarge = errors.New("sqlite: the results are longer than may be read at once")
 
-// All runs a statement and reads all of its results, up to so many bytes of values.
+// All runs a statement and reads all of its results, which take up to so many bytes when each value has ten more than its own,
+// each row five and each column's name five. Above, it is ErrTableTooLarge.
 func (tx *Tx) All(ctx context.Context, sp *Savepoint, sql string, args []driver.NamedValue, bytes int) (Table, error) {
 	before, _, _ := tx.counters()
 	r, err := tx.Query(ctx, sp, sql, args)
@@ -28,6 +29,9 @@ func (tx *Tx) All(ctx context.Context, sp *Savepoint, sql string, args []driver.
 	defer r.Close()
 	r.plain = true
 	t := Table{Columns: r.Columns()}
+	for _, name := range t.Columns {
+		bytes -= len(name) + 5
+	}
 	row := make([]driver.Value, len(t.Columns))
 	for {
 		if err := r.Next(row); errors.Is(err, io.EOF) {
@@ -44,8 +48,9 @@ func (tx *Tx) All(ctx context.Context, sp *Savepoint, sql string, args []driver.
 			case []byte:
 				bytes -= len(v)
 			}
-			bytes -= 9
+			bytes -= 10
 		}
+		bytes -= 5
 		if bytes < 0 {
 			return Table{}, ErrTableTooLarge
 		}

@@ -13,8 +13,14 @@ import (
 	"github.com/rivetgo/rivet/internal/wire/fault"
 )
 
-// maxFlying is how many requests of a connection may run at once.
-const maxFlying = 128
+const (
+	// maxFlying is how many requests of a connection may run at once.
+	maxFlying = 128
+	// writeTime is how long a client may take to read an answer: those that wait for it are in memory.
+	writeTime = 30 * time.Second
+	// answerBytes is more than a frame has beside columns and rows.
+	answerBytes = 64
+)
 
 // conn is one client.
 type conn struct {
@@ -44,7 +50,6 @@ func (c *conn) serve() {
 	why := c.read()
 	c.cancel()
 	if why != nil {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(closeTime))
 		c.send(goAway(why))
 	}
 	c.asked.Wait()
@@ -133,6 +138,10 @@ func told(err error) bool { return errors.Is(err, errFrameTooLarge) || errors.Is
 func (c *conn) send(b []byte) {
 	c.write.Lock()
 	defer c.write.Unlock()
+	_ = c.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	if c.ctx.Err() != nil { // asked behind the line above, so that finish's deadline stands
+		_ = c.nc.SetWriteDeadline(time.Now().Add(closeTime))
+	}
 	if _, err := c.nc.Write(b); err != nil {
 		c.cancel()
 		_ = c.nc.Close() // so that the reader ends
@@ -162,12 +171,13 @@ func (c *conn) answer(q *request) answer {
 		for i, v := range q.params {
 			args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
 		}
-		t, err := tx.All(ctx, sp, q.sql, args, c.s.maxFrame)
+		t, err := tx.All(ctx, sp, q.sql, args, c.s.maxFrame-answerBytes)
 		out = queried{t.Columns, t.Rows, t.Changes, t.LastID}
 		return err
 	}
 	if q.lease == nil {
-		return c.answerOf(&out, c.s.db.Do(c.ctx, work))
+		err := c.s.db.Do(c.ctx, work)
+		return c.answerOf(out, err)
 	}
 	c.mu.Lock()
 	l := c.leases[*q.lease]
@@ -175,7 +185,8 @@ func (c *conn) answer(q *request) answer {
 	if l == nil {
 		return unknownLease(*q.lease)
 	}
-	return c.answerOf(&out, l.do(work))
+	err := l.do(work)
+	return c.answerOf(out, err)
 }
 
 func unknownLease(key string) answer {
@@ -207,7 +218,12 @@ func (c *conn) begin(q *request) answer {
 	tx, err := c.s.db.Begin(l.ctx, "the runtime socket", false)
 	l.begun(tx)
 	if err != nil {
-		c.take(q.key)
+		l.cancel(err)
+		c.mu.Lock()
+		if c.leases[q.key] == l { // else the client has ended it, and perhaps begun another one
+			delete(c.leases, q.key)
+		}
+		c.mu.Unlock()
 	}
 	return c.answerOf(done{opBegin}, err)
 }
@@ -221,16 +237,13 @@ func (c *conn) take(key string) *lease {
 	return l
 }
 
-// answerOf is the answer when err is nil, a *answer at its time, else what the error is to clients.
-func (c *conn) answerOf(good any, err error) answer {
+// answerOf is good when err is nil, else what the error is to clients.
+func (c *conn) answerOf(good answer, err error) answer {
 	var expired *expiredError
 	var sql *actordb.Error
 	switch {
 	case err == nil:
-		if p, ok := good.(*answer); ok {
-			return *p
-		}
-		return good.(answer)
+		return good
 	case c.s.isClosed():
 		return endpointClosed{}
 	case errors.As(err, &expired):
