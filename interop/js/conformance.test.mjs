@@ -969,10 +969,8 @@ chapterOnce("sleep", () => {
 		const h = at("sleepAbortListenerVarsActor");
 		assert.deepEqual((await h.getStatus()).abortVarsSeenPerWake, ["unset"]);
 		await h.triggerSleep();
-		assert.deepEqual(await waitFor("the second life", async () => {
-			const seen = (await h.getStatus()).abortVarsSeenPerWake;
-			return seen.length > 1 && seen;
-		}), ["object", "unset"]);
+		await pause(process.env.INTEROP_ENGINE ? 1500 : 150);
+		assert.deepEqual((await h.getStatus()).abortVarsSeenPerWake, ["object", "unset"]);
 	});
 	test("a raw request keeps awake", async () => {
 		const h = at("sleepWithRawHttp");
@@ -1034,7 +1032,7 @@ chapterOnce("sleep", () => {
 		await h.triggerSleep();
 		await pause(500);
 		const state = await h.getStatus();
-		assert.ok(state.startCount >= 2);
+		exactly(state.startCount, 2);
 		assert.equal(state.handlerStarted, 1);
 		await pause(2000);
 		assert.ok((await h.getStatus()).startCount >= 2);
@@ -1053,8 +1051,26 @@ const logged = (h, what, test, every = 400) =>
 		return test(log) && log;
 	}, 15_000);
 
-// The actor sleeps after 100 ms, and an official engine may bring it the call that is to hold it when it has asked for its sleep.
-const held = { skip: process.env.INTEROP_ENGINE ? "the actor may fall asleep before it is held" : false };
+/**
+ * A fresh dbActorRaw that a call holds, and the call. The actor sleeps after 100 ms, and the official engine may bring it the call when it
+ * has asked for its sleep: then the call begins again in the next life, too late, and another actor is tried.
+ */
+async function holding(hold, isHeld, release) {
+	for (let attempts = process.env.INTEROP_ENGINE ? 3 : 1; ; attempts--) {
+		const h = at("dbActorRaw");
+		await h.insertValue("one");
+		const call = hold(h);
+		const held = waitFor("the hold", () => isHeld(h), 60_000);
+		try {
+			await within("the hold", held, attempts === 1 ? 10_000 : 3_000);
+			return { h, call };
+		} catch (error) {
+			if (attempts === 1) throw error;
+			call.catch(() => {});
+			held.then(() => release(h)).catch(() => {}); // lest the script wait for it
+		}
+	}
+}
 
 chapter("SQL", () => {
 	test("rows: what was written comes back", async () => {
@@ -1129,11 +1145,8 @@ chapter("SQL", () => {
 		assert.match(await h.terminalTransactionDiagnostic(), /already committed/);
 		assert.equal(await h.getCount(), 0);
 	});
-	test("statements wait for a transaction that is held", held, async () => {
-		const h = at("dbActorRaw");
-		await h.insertValue("one");
-		const hold = h.holdTransaction();
-		await waitFor("the transaction", () => h.isTransactionHolding());
+	test("statements wait for a transaction that is held", async () => {
+		const { h, call: hold } = await holding((h) => h.holdTransaction(), (h) => h.isTransactionHolding(), (h) => h.releaseHeldTransaction());
 		const count = h.getCountWithSubmissionBarrier();
 		await waitFor("the statement", () => h.isSqlOperationSubmitted());
 		await pause(100);
@@ -1205,13 +1218,14 @@ chapter("SQL", () => {
 			return (await waking.getWakeCount()) >= 2;
 		});
 		const observer = at("dbInitOrderObserver");
-		assert.equal(await observer.getOnSleepCount("nobody"), -1);
 		const sleeping = at("dbInitOrderOnSleepActor");
 		const id = await sleeping.getActorId();
+		if (!process.env.INTEROP_ENGINE) assert.equal(await observer.getOnSleepCount(id), -1);
 		await sleeping.insert("x");
 		await sleeping.triggerSleep();
-		// It sleeps after 100 ms without a request too, and each sleep adds a row.
-		await waitFor("onSleep", async () => (await observer.getOnSleepCount(id)) >= 1);
+		// Each sleep adds a row, and is counted before.
+		const counted = await waitFor("onSleep", async () => (await observer.getOnSleepCount(id)) >= 1 && observer.getOnSleepCount(id));
+		exactly(counted, 1);
 		await waitFor("its row", async () => (await sleeping.getSleepEventCount()) >= 1);
 		const dying = at("dbInitOrderOnDestroyActor");
 		const last = await dying.getActorId();
@@ -1233,27 +1247,26 @@ chapter("SQL", () => {
 		await h.triggerDestroy();
 		assertError(await rejection(at("dbLifecycleFailing").ping()), "rivetkit", "internal_error");
 	});
-	test("the runtime socket", held, async () => {
-		const h = at("dbActorRaw");
-		const awake = h.holdActorAwake(); // the socket does not
-		await waitFor("the hold", () => h.isActorAwakeHeld());
+	test("the runtime socket", async () => {
+		// The socket does not hold it.
+		const { h, call: awake } = await holding((h) => h.holdActorAwake(), (h) => h.isActorAwakeHeld(), (h) => h.releaseActorAwake());
 		const path = await h.getActorRuntimeSocketPath();
 		const c = await companion(path);
 		const insert = "INSERT INTO test_data(value, created_at) VALUES('from beside', 1)";
 		assert.equal((await c.ask(1, null, 0, insert))[5], 0);
-		assert.equal(await h.getCount(), 1);
+		assert.equal(await h.getCount(), 2);
 		assert.equal((await c.ask(2, null, 2, "lease", true))[5], 2);
 		assert.equal((await c.ask(3, "lease", 0, insert))[5], 0);
 		const count = h.getCount(); // waits for the lease
 		assert.equal((await c.ask(4, null, 3, "lease"))[5], 3);
-		assert.equal(await count, 2);
+		assert.equal(await count, 3);
 		await h.releaseActorAwake();
 		await awake;
 		await h.triggerSleep();
 		await within("the end of the socket", c.closed);
 		await waitFor("another path", async () => (await h.getActorRuntimeSocketPath()) !== path);
 		assert.equal(existsSync(path), false);
-		assert.equal(await h.getCount(), 2);
+		assert.equal(await h.getCount(), 3);
 	});
 	test("runtime sockets and manual transactions", async () => {
 		assertError(await rejection(at("dbActorRuntimeSocketDisabled").getActorRuntimeSocketPath()), "actor_runtime_socket", "not_enabled");
